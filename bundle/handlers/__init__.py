@@ -1,0 +1,3 @@
+"""Everything of a run that is not the step itself."""
+
+from .lesion_loss import LesionLossHandler
