@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import pytest
 import torch
-from conftest import make_batch, make_networks
 from oracle import generator_terms
+from toys import make_batch, make_networks
 
 from bundle.engines import CycleGanEvaluator
 from bundle.handlers import LesionLossHandler

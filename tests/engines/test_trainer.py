@@ -7,9 +7,9 @@ import itertools
 
 import pytest
 import torch
-from conftest import make_batch, make_networks, make_optimizers, make_trainer
 from ignite.engine import Events
 from oracle import OraclePool, step
+from toys import make_batch, make_networks, make_optimizers, make_trainer
 
 from bundle.engines import CycleGanEvents
 from bundle.handlers import LesionLossHandler
