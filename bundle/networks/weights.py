@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import hashlib
 import io
 import json
@@ -50,7 +51,8 @@ def save_weights(path: str | os.PathLike, network: nn.Module, card: Mapping[str,
     buffer = io.BytesIO()
     torch.save({key: value.detach().cpu() for key, value in network.state_dict().items()}, buffer)
     content = buffer.getvalue()
-    written = {"sha256": hashlib.sha256(content).hexdigest(), **card}
+    # first in the file, and never the hash of a card that was read from another model
+    written = {"sha256": "", **card} | {"sha256": hashlib.sha256(content).hexdigest()}
     save_bytes(path, content)
     save_bytes(card_path(path), (json.dumps(written, indent=1) + "\n").encode())
     return written
@@ -60,9 +62,20 @@ def read_card(model: str | os.PathLike) -> dict[str, Any]:
     """The card of a model; where there is none (yet), the paper's own values without a hash.
 
     A run must not trust such a card: :func:`card_problems` says what is wrong with it.
+
+    Raises:
+        ValueError: when the file is no card.
     """
     path = card_path(model)
-    return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else dict(DEFAULT_CARD)
+    if not path.is_file():
+        return copy.deepcopy(DEFAULT_CARD)
+    try:
+        card = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON ({error}): copy the card that the training wrote.") from error
+    if not isinstance(card, dict):
+        raise ValueError(f"{path} is no model's card: copy the card that the training wrote.")
+    return card
 
 
 def card_problems(model: str | os.PathLike) -> list[str]:
@@ -72,14 +85,17 @@ def card_problems(model: str | os.PathLike) -> list[str]:
         return [f"there is no model {model}. Train one (python -m monai.bundle run training ...) or pass --ckpt_path."]
     if not card_path(model).is_file():
         return [f"{model} has no card {card_path(model)}: copy both files that the training wrote."]
-    card = read_card(model)
+    try:
+        card = read_card(model)
+    except ValueError as error:
+        return [str(error)]
     missing = [key for key in NEEDED if key not in card]
     if missing:
         return [f"{card_path(model)} lacks {', '.join(missing)}: copy the card that the training wrote."]
     found = hashlib.sha256(model.read_bytes()).hexdigest()
     if found != card["sha256"]:
         return [
-            f"{card_path(model)} belongs to other weights: it says sha256 {card['sha256'][:12]}..., {model} has "
+            f"{card_path(model)} belongs to other weights: it says sha256 {str(card['sha256'])[:12]}..., {model} has "
             f"{found[:12]}.... Copy both files that the training wrote."
         ]
     return []

@@ -1,0 +1,77 @@
+"""Virtual DES images as files that say what they are."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from monai.config import KeysCollection
+from monai.transforms import SaveImaged
+
+from ..keys import BatchKeys
+
+__all__ = ["NOTICE", "SaveVirtualDesd", "save_virtual_des"]
+
+NOTICE = (
+    "SYNTHETIC virtual DES made by software from an LE image; not an acquisition, research use only, not for diagnosis"
+)
+
+
+def save_virtual_des(image: np.ndarray, path: str | os.PathLike, source: str | os.PathLike) -> None:
+    """Write one image (H, W) in [0, 1] beside its place and rename it.
+
+    ``.png``: 16 bit, 0 to 65535, with the notice as text chunk. ``.nii.gz``: float32 (W, H, 1) with the affine of the
+    NIfTI file it was made from and the notice as description.
+
+    Raises:
+        ValueError: for another ending or shape.
+    """
+    path = Path(path)
+    if image.ndim != 2:
+        raise ValueError(f"an image to save has shape {image.shape}, expected (H, W).")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    image = np.clip(image, 0.0, 1.0)
+    if path.name.endswith(".png"):
+        from PIL import Image
+        from PIL.PngImagePlugin import PngInfo
+
+        text = PngInfo()
+        text.add_text("Description", NOTICE)
+        text.add_text("Source", Path(source).name)
+        beside = path.with_name(f".{path.name[: -len('.png')]}.{os.getpid()}.tmp.png")
+        Image.fromarray(np.round(image * 65535).astype(np.uint16)).save(beside, pnginfo=text)
+    elif path.name.endswith(".nii.gz"):
+        import nibabel
+
+        nifti = nibabel.Nifti1Image(image.T[..., None].astype(np.float32), nibabel.load(source).affine)  # type: ignore[attr-defined]
+        nifti.header["descrip"] = b"SYNTHETIC virtual DES, research only, not for diagnosis"
+        beside = path.with_name(f".{path.name[: -len('.nii.gz')]}.{os.getpid()}.tmp.nii.gz")
+        nibabel.save(nifti, beside)
+    else:
+        raise ValueError(f"{path}: expected the ending .png or .nii.gz.")
+    os.replace(beside, path)
+
+
+class SaveVirtualDesd(SaveImaged):
+    """Save ``item[key]``, (1, H, W) in [0, 1] on the native grid, to the path ``item["output"]``.
+
+    It is a ``SaveImaged``, so that servers which run a bundle's postprocessing themselves know to leave it out.
+
+    Args:
+        keys: the prediction.
+        source_key: the image it was made from.
+    """
+
+    def __init__(self, keys: KeysCollection = BatchKeys.PRED, source_key: str = BatchKeys.IMAGE) -> None:
+        super().__init__(keys)
+        self.source_key = source_key
+
+    def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
+        item = dict(data)
+        source = item[self.source_key].meta["filename_or_obj"]
+        for key in self.key_iterator(item):
+            save_virtual_des(np.asarray(item[key])[0], item["output"], source)
+        return item

@@ -1,0 +1,129 @@
+"""Metrics of every image of an evaluation, kept a row an image; the engine sees their means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import torch
+import torch.distributed as dist
+from ignite.engine import Engine
+from ignite.metrics import Metric
+
+from ..keys import BatchKeys, CaseKeys, OutputKeys
+from .image_quality import l1, mse, psnr, ssim, vif
+from .regions import regions
+
+__all__ = ["CaseMetrics"]
+
+QUANTITIES: dict[str, Callable[..., torch.Tensor]] = {"mse": mse, "l1": l1, "psnr": psnr, "ssim": ssim}
+REGIONS = ("breast", "lesion", "ring", "background")
+
+
+class CaseMetrics(Metric):
+    """An Ignite metric for ``CycleGanEvaluator``: quality of the virtual DES by image and by region.
+
+    After a run ``rows`` holds one mapping an image and model (of all ranks, one after the other), and
+    ``engine.state.metrics`` the mean of each column over the images that have it (a lesion's over images with one), as
+    ``<name>_<column>`` where ``name`` is what the metric was attached as.
+
+    Columns: ``case_id patient_id laterality view model has_seg``, then ``mse l1 psnr ssim`` (and ``vif``) of the whole
+    image, the first four with the prefixes ``breast_ lesion_ ring_ background_``, and ``background_bias``, the mean of
+    virtual minus real DES there.
+
+    Args:
+        model: what the rows are called.
+        floors: also add the floors as models: ``floor_le`` (DES := LE) and, with ``floor_constant``, a constant inside
+            the breast.
+        floor_constant: that constant in [0, 1].
+        with_vif: also compute VIF, which is slow.
+    """
+
+    def __init__(
+        self,
+        model: str = "virtual_des",
+        floors: bool = False,
+        floor_constant: float | None = None,
+        with_vif: bool = False,
+    ) -> None:
+        self.model = model
+        self.floors = floors
+        self.floor_constant = floor_constant
+        self.with_vif = with_vif
+        self.rows: list[dict[str, Any]] = []
+        super().__init__()
+
+    def reset(self) -> None:
+        self.rows = []
+
+    def update(self, output: tuple[Mapping[str, Any], Mapping[str, torch.Tensor]]) -> None:
+        """Add the images of one batch: (what the loader gave, what the engine made)."""
+        batch, images = output
+        areas = regions(images[BatchKeys.LE], images[BatchKeys.SEG])
+        predictions = {self.model: images[OutputKeys.VIRTUAL_DES]}
+        if self.floors:
+            predictions["floor_le"] = images[BatchKeys.LE]
+            if self.floor_constant is not None:
+                predictions["floor_constant"] = areas["breast"].to(images[BatchKeys.LE].dtype) * self.floor_constant
+        for model, prediction in predictions.items():
+            self.rows.extend(self._rows(model, batch, prediction, images, areas))
+
+    def _rows(
+        self,
+        model: str,
+        batch: Mapping[str, Any],
+        prediction: torch.Tensor,
+        images: Mapping[str, torch.Tensor],
+        areas: Mapping[str, torch.Tensor],
+    ) -> list[dict[str, Any]]:
+        des = images[BatchKeys.DES]
+        columns = {name: quantity(prediction, des) for name, quantity in QUANTITIES.items()}
+        if self.with_vif:
+            columns["vif"] = vif(prediction, des)
+        for area in REGIONS:
+            for name, quantity in QUANTITIES.items():
+                columns[f"{area}_{name}"] = quantity(prediction, des, region=areas[area])
+        background = areas["background"].to(des.dtype)
+        difference = ((prediction - des) * background).flatten(1).sum(1) / background.flatten(1).sum(1)
+        columns["background_bias"] = difference
+        has_seg = areas["lesion"].flatten(1).any(dim=1).tolist()
+        values = {name: column.cpu().tolist() for name, column in columns.items()}
+        rows = []
+        for place in range(len(des)):
+            row: dict[str, Any] = {key: _item(batch, key, place) for key in _CASE_COLUMNS}
+            row |= {"model": model, "has_seg": has_seg[place]}
+            rows.append(row | {name: column[place] for name, column in values.items()})
+        return rows
+
+    def compute(self) -> dict[str, float]:
+        """Means of the model's columns; NaN and infinite values are left out (a column without any stays NaN)."""
+        if dist.is_available() and dist.is_initialized() and dist.get_world_size() > 1:
+            gathered: list[Any] = [None] * dist.get_world_size()
+            dist.all_gather_object(gathered, self.rows)
+            self.rows = [row for rows in gathered for row in rows]
+        rows = [row for row in self.rows if row["model"] == self.model]
+        if not rows:
+            raise ValueError("no image was evaluated: the data loader is empty.")
+        names = [name for name in rows[0] if name not in (*_CASE_COLUMNS, "model", "has_seg")]
+        return {name: _finite_mean([row[name] for row in rows]) for name in names}
+
+    def iteration_completed(self, engine: Engine) -> None:
+        self.update((engine.state.batch, engine.state.output))  # type: ignore[arg-type]
+
+    def completed(self, engine: Engine, name: str) -> None:
+        """Hand each mean to the engine as ``<name>_<column>``."""
+        engine.state.metrics.update({f"{name}_{column}": mean for column, mean in self.compute().items()})
+
+
+_CASE_COLUMNS = (CaseKeys.CASE_ID, CaseKeys.PATIENT_ID, CaseKeys.LATERALITY, CaseKeys.VIEW)
+
+
+def _item(batch: Mapping[str, Any], key: str, place: int) -> Any:
+    values = batch.get(key)
+    return values[place] if isinstance(values, Sequence) and not isinstance(values, str) else values
+
+
+def _finite_mean(values: list[float]) -> float:
+    finite = [value for value in values if np.isfinite(value)]
+    return float(np.mean(finite)) if finite else float("nan")
