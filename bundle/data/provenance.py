@@ -23,7 +23,8 @@ def fold_hash(datalist: str | os.PathLike, folds: str | os.PathLike, fold: int, 
     """Names and hashes of the data: the datalist's own, and that of who stands in which part.
 
     Returns:
-        ``datalist`` (its name), ``datalist_hash``, ``data_hash`` (datalist, patients' folds and ``fold``).
+        ``datalist`` (its name), ``datalist_hash``, ``data_hash`` (datalist, patients' folds and ``fold``), ``lesions``
+        as it came.
     """
     content = read_datalist(datalist)
     of_list = datalist_hash(content)

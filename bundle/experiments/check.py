@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -21,10 +22,15 @@ __all__ = ["check_evaluation", "check_inference", "check_training"]
 logger = logging.getLogger(__name__)
 
 
-def _raise_if(problems: Sequence[str], what: str) -> None:
-    if problems:
-        listed = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(problems, start=1))
-        raise ValueError(f"{what} cannot start, {len(problems)} problem(s):\n{listed}")
+def _raise_if(problems: Sequence[str], what: str, command_line: CommandLine | None) -> None:
+    if not problems:
+        return
+    listed = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(problems, start=1))
+    text = f"{what} cannot start, {len(problems)} problem(s):\n{listed}"
+    if command_line is None:
+        raise ValueError(text)
+    # the runner would bury a ValueError under tracebacks of its own; this one is printed and ends the process
+    raise SystemExit(text if _world()[0] == 0 else 1)
 
 
 def _world() -> tuple[int, int]:
@@ -34,7 +40,24 @@ def _world() -> tuple[int, int]:
     return 0, 1
 
 
+def _config_problems(settings: Mapping[str, Any], command_line: CommandLine | None, world_size: int = 1) -> list[str]:
+    problems = override_problems(command_line)
+    named = {problem.split()[0].removeprefix("--").rstrip(":") for problem in problems}
+    return problems + [found for found in setting_problems(settings, world_size) if found.split()[0] not in named]
+
+
+def _are_paths(*values: Any) -> bool:
+    """Whether values can be paths; where they cannot, ``setting_problems`` says so and nothing else needs to."""
+    return all(isinstance(value, str | os.PathLike) for value in values)
+
+
+def _model_problems(settings: Mapping[str, Any]) -> list[str]:
+    return card_problems(settings["ckpt_path"]) if _are_paths(settings["ckpt_path"]) else []
+
+
 def _fold_problems(settings: Mapping[str, Any], parts: Sequence[str]) -> list[str]:
+    if not _are_paths(settings["datalist"], settings["folds"]) or not isinstance(settings["fold"], int):
+        return []
     _, world_size = _world()
     problems: list[str] = []
     items: list[Mapping[str, Any]] = []
@@ -46,9 +69,12 @@ def _fold_problems(settings: Mapping[str, Any], parts: Sequence[str]) -> list[st
         except (OSError, ValueError) as error:
             return [str(error)]
         if len(of_part) < world_size:
-            problems.append(f"the {part} part of fold {settings['fold']} has {len(of_part)} pairs, too few.")
+            problems.append(
+                f"the {part} part of fold {settings['fold']} has {len(of_part)} pairs, expected one for each of "
+                f"{world_size} process(es). Start fewer processes, or make folds with a smaller k."
+            )
         items += of_part
-    return problems + data_problems(items, settings.get("least_inside", 0.9))
+    return problems + data_problems(items, settings.get("least_inside", 0.9), settings.get("breast_margin", 0.02))
 
 
 def check_training(settings: Mapping[str, Any], command_line: CommandLine | None = None) -> None:
@@ -59,58 +85,68 @@ def check_training(settings: Mapping[str, Any], command_line: CommandLine | None
         command_line: what the runner was called with, if it was.
 
     Raises:
-        ValueError: with every problem.
+        ValueError: with every problem; a SystemExit with the same text where the runner's command line is known.
     """
     rank, world_size = _world()
-    problems = override_problems(command_line) + setting_problems(settings, world_size)
+    problems = _config_problems(settings, command_line, world_size)
     if rank == 0:  # one process reads the images; the others would find the same
         problems += _fold_problems(settings, PARTS[:2])
     if world_size > 1:
         shared = [problems]
         dist.broadcast_object_list(shared)
         problems = shared[0]
-    _raise_if(problems, "training")
+    _raise_if(problems, "training", command_line)
 
 
 def check_evaluation(settings: Mapping[str, Any], command_line: CommandLine | None = None) -> None:
     """Check an evaluation: as for a training, and that the model was not trained on the patients it is tested on.
 
     Raises:
-        ValueError: with every problem.
+        ValueError: with every problem; a SystemExit with the same text where the runner's command line is known.
     """
-    problems = override_problems(command_line) + setting_problems(
-        {**settings, "resume": False, "init_checkpoint": None}
-    )
-    model_problems = card_problems(settings["ckpt_path"])
-    problems += model_problems
+    problems = _config_problems({**settings, "resume": False, "init_checkpoint": None}, command_line)
+    problems += _model_problems(settings)
     if settings["part"] not in PARTS:
         problems.append(f"part is {settings['part']!r}, expected one of {', '.join(PARTS)}.")
     else:
-        problems += _fold_problems(settings, ["training", settings["part"]])
+        problems += _fold_problems(settings, list(dict.fromkeys(["training", settings["part"]])))
     if not problems:
-        card = read_card(settings["ckpt_path"])
-        here = fold_hash(settings["datalist"], settings["folds"], settings["fold"])
-        if card.get("datalist_hash") == here["datalist_hash"] and card.get("data_hash") != here["data_hash"]:
-            problems.append(
-                f"{settings['ckpt_path']} was trained with another split of this list (fold {card.get('fold')}): its "
-                f"training patients may stand in the {settings['part']} part of fold {settings['fold']}. "
-                f"Pass --fold {card.get('fold')} and the folds of that training."
+        problems += _training_problems(settings)
+    _raise_if(problems, "evaluation", command_line)
+
+
+def _training_problems(settings: Mapping[str, Any]) -> list[str]:
+    """How the training that the model's card tells of forbids the evaluation."""
+    problems = []
+    card, model = read_card(settings["ckpt_path"]), settings["ckpt_path"]
+    here = fold_hash(settings["datalist"], settings["folds"], settings["fold"])
+    if card.get("datalist_hash") != here["datalist_hash"]:
+        if card.get("datalist") == here["datalist"]:
+            logger.warning(
+                f"{model} was trained on another version of the list {here['datalist']!r}: nothing tells whether its "
+                f"training patients stand in the {settings['part']} part"
             )
-        if card["image_size"] != settings["image_size"]:
-            problems.append(
-                f"{settings['ckpt_path']} was trained at {card['image_size']} px, but image_size is "
-                f"{settings['image_size']}. Pass --image_size {card['image_size']}."
-            )
-    _raise_if(problems, "evaluation")
+    elif card.get("data_hash") != here["data_hash"]:
+        problems.append(
+            f"{model} was trained with another split of this list (fold {card.get('fold')}): its training patients "
+            f"may stand in the {settings['part']} part of fold {settings['fold']}. "
+            f"Pass --fold {card.get('fold')} and the folds of that training."
+        )
+    if card["image_size"] != settings["image_size"]:
+        problems.append(
+            f"{model} was trained at {card['image_size']} px, but image_size is {settings['image_size']}. "
+            f"Pass --image_size {card['image_size']}."
+        )
+    return problems
 
 
 def check_inference(settings: Mapping[str, Any], command_line: CommandLine | None = None) -> None:
     """Check an inference: overrides, the model and its card, the folder of images.
 
     Raises:
-        ValueError: with every problem.
+        ValueError: with every problem; a SystemExit with the same text where the runner's command line is known.
     """
-    problems = override_problems(command_line) + setting_problems(settings) + card_problems(settings["ckpt_path"])
-    if not Path(settings["dataset_dir"]).is_dir():
+    problems = _config_problems(settings, command_line) + _model_problems(settings)
+    if _are_paths(settings["dataset_dir"]) and not Path(settings["dataset_dir"]).is_dir():
         problems.append(f"there is no folder {settings['dataset_dir']}. Pass --dataset_dir IMAGES.")
-    _raise_if(problems, "inference")
+    _raise_if(problems, "inference", command_line)

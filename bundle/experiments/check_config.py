@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import difflib
+import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,48 +16,53 @@ from .command_line import CommandLine
 
 __all__ = ["override_problems", "setting_problems"]
 
-TEXT_FOR_VALUE = {"true": "True", "false": "False", "null": "None", "none": "None"}
+REFERENCES = ("$", "@", "%")  # a text that the parser evaluates
+NONE = "'$None'"  # the runner drops an override that is None, but not an expression that gives it
+TEXT_FOR_VALUE = {"true": "True", "false": "False", "null": NONE, "none": NONE}
 
 
 def override_problems(command_line: CommandLine | None) -> list[str]:
-    """Overrides that name no key of the config, and values that arrived as text."""
+    """Overrides that name no key of the config, that the runner drops, or whose value is of another kind."""
     if command_line is None or not command_line.config_files:
         return []
     parser = ConfigParser(config=ConfigParser.load_config_files(command_line.config_files))
-    problems = []
-    for name, value in command_line.overrides.items():
-        if name not in parser and not _is_new_argument(parser, name):
-            parent, _, last = name.rpartition("::")
-            siblings = parser.get(parent) if not parent or parent in parser else parser.get("")
-            near = difflib.get_close_matches(last, [str(key) for key in siblings or {}], n=1, cutoff=0.5)
-            hint = f" Did you mean --{parent + '::' if parent else ''}{near[0]}?" if near else ""
-            problems.append(f"--{name}: the config has no such key.{hint}")
-            continue
-        if isinstance(value, str) and value.lower() in TEXT_FOR_VALUE:
+    given = {**dict.fromkeys(command_line.left_out), **command_line.overrides}
+    problems = [_override_problem(parser, name, value) for name, value in given.items()]
+    return [problem for problem in problems if problem]
+
+
+def _override_problem(parser: ConfigParser, name: str, value: Any) -> str:
+    option = "--" + name.replace("::", "#")
+    parent, _, last = name.rpartition("::")
+    siblings = parser.get(parent)
+    if name not in parser:
+        if isinstance(siblings, dict) and "_target_" in siblings:
+            return ""  # a new argument of an object; its class says itself which ones it takes
+        near = difflib.get_close_matches(
+            last, map(str, siblings) if isinstance(siblings, dict) else (), n=1, cutoff=0.5
+        )
+        return f"{option}: the config has no such key." + (
+            f" Did you mean {option.removesuffix(last)}{near[0]}?" if near else ""
+        )
+    declared = parser.get(name)
+    declared_text = isinstance(declared, str) and not declared.startswith(REFERENCES)
+    if value is None:
+        return "" if declared is None else f"{option} None: the runner leaves this out. Write {option} {NONE}."
+    if isinstance(value, str):
+        if value.startswith(REFERENCES):
+            return ""
+        if value.lower() in TEXT_FOR_VALUE and not declared_text:
             right = TEXT_FOR_VALUE[value.lower()]
-            problems.append(f"--{name} {value}: this arrives as the text {value!r}. Write --{name} {right}.")
-            continue
-        problems += _type_problem(name, parser.get(name), value)
-    return problems
-
-
-def _is_new_argument(parser: ConfigParser, name: str) -> bool:
-    """Whether the override adds an argument to an object; its class says itself which ones it takes."""
-    parent = name.rpartition("::")[0]
-    return bool(parent) and parent in parser and isinstance(parser.get(parent), dict) and "_target_" in parser[parent]
-
-
-def _type_problem(name: str, declared: Any, value: Any) -> list[str]:
-    if isinstance(value, str) and value[:1] in ("$", "@", "%"):
-        return []
+            return f"{option} {value}: this arrives as the text {value!r}. Write {option} {right}."
     if isinstance(declared, bool):
-        wrong = not isinstance(value, bool)
+        expected, fits = "True or False", isinstance(value, bool)
     elif isinstance(declared, int | float):
-        wrong = isinstance(value, bool) or not isinstance(value, int | float)
+        expected, fits = "a number", isinstance(value, int | float) and not isinstance(value, bool)
+    elif declared_text:
+        expected, fits = "text", isinstance(value, str)
     else:
-        return []
-    expected = "True or False" if isinstance(declared, bool) else "a number"
-    return [f"--{name} {value}: expected {expected}, like the config's {declared!r}."] if wrong else []
+        return ""
+    return "" if fits else f"{option} {value}: expected {expected}, like the config's {declared!r}."
 
 
 # setting -> (lowest value, whole number)
@@ -76,7 +83,9 @@ NUMBERS: dict[str, tuple[float, bool]] = {
     "gamma": (0, False),
     "pool_size": (0, True),
 }
-OPTIONAL = ("micro_batch_size", "init_checkpoint")
+OPTIONAL = ("micro_batch_size",)
+PATHS = ("dataset_dir", "datalist", "folds", "ckpt_dir", "output_dir", "ckpt_path")
+FLAGS = ("resume", "overwrite")
 
 
 def setting_problems(settings: Mapping[str, Any], world_size: int = 1) -> list[str]:
@@ -85,29 +94,28 @@ def setting_problems(settings: Mapping[str, Any], world_size: int = 1) -> list[s
     for name, (lowest, whole) in NUMBERS.items():
         if name not in settings or (settings[name] is None and name in OPTIONAL):
             continue
-        value = settings[name]
-        is_number = isinstance(value, int if whole else int | float) and not isinstance(value, bool)
-        if not is_number or value < lowest:
+        if not _is_number(settings[name], whole) or settings[name] < lowest:
             kind = "a whole number" if whole else "a number"
-            problems.append(f"{name} is {value!r}, expected {kind} of at least {lowest}.")
-    if isinstance(settings.get("image_size"), int) and settings["image_size"] % 4:
+            problems.append(f"{name} is {settings[name]!r}, expected {kind} of at least {lowest}.")
+    image_size, batch_size = settings.get("image_size"), settings.get("batch_size")
+    if isinstance(image_size, int) and image_size % 4:
+        problems.append(f"image_size is {image_size}, expected a multiple of 4 (the generator halves it twice).")
+    if isinstance(batch_size, int) and batch_size % world_size:
         problems.append(
-            f"image_size is {settings['image_size']}, expected a multiple of 4 (the generator halves it twice)."
+            f"batch_size {batch_size} cannot be shared by {world_size} processes: pass a multiple of {world_size}."
         )
-    if isinstance(settings.get("batch_size"), int) and settings["batch_size"] % world_size:
-        problems.append(f"batch_size {settings['batch_size']} cannot be shared by {world_size} processes.")
     problems += _precision_and_device_problems(settings)
-    for name in ("resume", "overwrite"):
+    for name in PATHS:
+        if name in settings and not isinstance(settings[name], str | os.PathLike):
+            problems.append(f"{name} is {settings[name]!r}, expected a path as text. Write --{name} ./NAME.")
+    for name in FLAGS:
         if name in settings and not isinstance(settings[name], bool):
             problems.append(f"{name} is {settings[name]!r}, expected True or False.")
-    if settings.get("resume") is True and not (Path(settings["ckpt_dir"]) / "checkpoint.pt").is_file():
-        problems.append(f"resume is True, but {settings['ckpt_dir']} has no checkpoint.pt. Start without --resume.")
-    init = settings.get("init_checkpoint")
-    if init is not None and not settings.get("resume") and not Path(str(init)).is_file():
-        problems.append(
-            f"there is no init_checkpoint {init}. Pre-train first (configs/pretrain.json) or pass --init_checkpoint."
-        )
-    return problems
+    return problems + _checkpoint_problems(settings)
+
+
+def _is_number(value: Any, whole: bool) -> bool:
+    return isinstance(value, int if whole else int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 def _precision_and_device_problems(settings: Mapping[str, Any]) -> list[str]:
@@ -118,9 +126,36 @@ def _precision_and_device_problems(settings: Mapping[str, Any]) -> list[str]:
         return [f"device is {settings['device']!r}, expected cpu, cuda or cuda:N ({str(error).splitlines()[0]})."]
     if device.type == "cuda" and not torch.cuda.is_available():
         problems.append(f"device is {device}, but this machine has no CUDA device. Pass --device cpu.")
+    elif device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+        problems.append(f"device is {device}, but this machine has cuda:0 to cuda:{torch.cuda.device_count() - 1}.")
     precision = settings.get("precision", "fp32")
     if precision not in ("fp32", "bf16", "fp16"):
         problems.append(f"precision is {precision!r}, expected fp32, bf16 or fp16.")
     elif precision == "fp16" and device.type != "cuda":
         problems.append(f"precision fp16 needs a CUDA device, but device is {device}. Take bf16 or fp32.")
     return problems
+
+
+def _checkpoint_problems(settings: Mapping[str, Any]) -> list[str]:
+    folder, init = settings.get("ckpt_dir"), settings.get("init_checkpoint")
+    folder = Path(folder) if isinstance(folder, str | os.PathLike) else None
+    if settings.get("resume") is True:  # init_checkpoint counts no more
+        if folder is None or (folder / "checkpoint.pt").is_file():
+            return []
+        return [
+            f"resume is True, but {folder} has no checkpoint.pt. Point --ckpt_dir at the run that stopped, or start "
+            "anew without --resume and resume.json."
+        ]
+    if init is None:
+        return []
+    init = Path(str(init))
+    if not init.is_file():
+        return [
+            f"there is no init_checkpoint {init}. Pre-train first (configs/pretrain.json) or pass --init_checkpoint."
+        ]
+    if folder is not None and init.resolve().parent == folder.resolve():
+        return [
+            f"init_checkpoint {init} lies in ckpt_dir, whose former run is moved aside before a new one. "
+            "Pass another --ckpt_dir."
+        ]
+    return []

@@ -33,16 +33,16 @@ def provide_phantom(
     seed: int = 0,
     image_size: int = 512,
 ) -> None:
-    """Make the phantom study when ``dataset_dir`` is the default place and nothing is there; rank 0 alone does it.
+    """Make the phantom study, or its missing folds, when ``dataset_dir`` is the default place; rank 0 alone does it.
 
     Any other folder is the user's: where it is missing, the check before the run says so.
     """
     path = Path(dataset_dir)
     if path.resolve() == Path(default_dir).resolve() and not (path / "folds.json").is_file() and _is_first():
         if not (path / "datalist.json").is_file():
-            logger.info(f"{path} does not exist: making the phantom study ({patients} women, seed {seed}) there")
+            logger.info(f"there is no study in {path}: making the phantom study ({patients} women, seed {seed})")
             write_study(path, patients=patients, seed=seed, image_size=image_size)
-        write_folds(path / "datalist.json", k=10, seed=seed)
+        logger.info(f"making {write_folds(path / 'datalist.json', k=10, seed=seed)}")
     _wait()
 
 

@@ -109,6 +109,11 @@ class TrainingState:
         for name, pool in (("des", engine.pool_des), ("le", engine.pool_le)):
             images = [image.to(engine.state.device) for image in state["pools"][name]["images"]]
             pool.load_state_dict({**state["pools"][name], "images": images})
+        lacking = [name for name in self.parts if name not in state["parts"]]
+        if lacking:
+            raise ValueError(
+                f"{self.path} lacks the state of {', '.join(lacking)}. Resume with the config of that run."
+            )
         for name, part in self.parts.items():
             part.load_state_dict(state["parts"][name])
         engine.state.epoch = self._saved_epoch = state["epoch"]

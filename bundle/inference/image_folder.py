@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
@@ -16,7 +17,7 @@ from ..evaluation.tables import write_table
 from ..keys import BatchKeys, CaseKeys
 from ..transforms import is_image_file, read_image
 
-__all__ = ["ImageFolder"]
+__all__ = ["ImageFolder", "image_problem"]
 
 logger = logging.getLogger(__name__)
 NIFTI = (".nii", ".nii.gz")
@@ -26,10 +27,20 @@ SUFFIX = "_virtual_des"
 def _stem(path: Path) -> Path:
     """A path without its image suffix; dots inside a name, as in a UID, stay."""
     name = path.name
-    for ending in (".nii.gz", ".seg.nrrd", ".nii", ".nrrd", ".dcm", ".png", ".jpg", ".jpeg"):
+    for ending in (".nii.gz", ".nii", ".nrrd", ".dcm", ".png", ".jpg", ".jpeg"):
         if name.lower().endswith(ending):
             return path.with_name(name[: -len(ending)])
     return path
+
+
+def image_problem(image: np.ndarray) -> str:
+    """Why an image (H, W) cannot be used, or nothing."""
+    broken = int((~np.isfinite(image)).sum())
+    if broken:
+        return f"holds {broken} NaN or infinite pixels"
+    if image.min() == image.max():
+        return f"is constant ({float(image.min()):g} everywhere)"
+    return ""
 
 
 class ImageFolder:
@@ -65,58 +76,74 @@ class ImageFolder:
         if not self.dataset_dir.is_dir():
             return []
         items: list[dict[str, Any]] = []
-        outputs: dict[str, str] = {}
+        claimed: dict[str, str] = {}
         for item in tqdm(self._candidates(), desc="looking through the images", unit="image"):
-            reason, state = self._reason_against(item), "failed"
-            if not reason and outputs.get(item["output"]):
-                reason = f"would be written to the same file as {outputs[item['output']]}: rename one of the two"
-            elif not reason and Path(item["output"]).exists() and not self.overwrite:
-                reason, state = "the result exists already; --overwrite True makes it anew", "kept"
-            elif reason.startswith("not an LE image"):
-                state = "skipped"
-            if not reason:
-                outputs[item["output"]] = item["image"]
+            state, reason = self._state_of(item["image"], item["output"], claimed)
+            if state == "made":
                 items.append(item)
-            self._note(item, state if reason else "made", reason)
+            self.results.append({"image": item["image"], "output": item["output"], "state": state, "reason": reason})
         return items
+
+    def _state_of(self, image: str, output: str, claimed: dict[str, str]) -> tuple[str, str]:
+        """What becomes of an image, and why; ``claimed`` (output -> image) grows by those that get a result."""
+        other = self._other_than_le(image)
+        if other:
+            return "skipped", f"not an LE image: {other}"
+        if output not in claimed and Path(output).exists() and not self.overwrite:
+            claimed[output] = image
+            return "kept", "the result exists already; --overwrite True makes it anew"
+        try:
+            pixels, _ = read_image(image)
+        except (OSError, ValueError) as error:
+            return "failed", str(error)
+        wrong = image_problem(pixels)
+        if wrong:
+            return "failed", f"the image {wrong}"
+        if ((pixels == pixels.min()) | (pixels == pixels.max())).all():
+            return "skipped", "not an LE image: it holds two grey values alone, as a lesion map does"
+        if output in claimed:
+            return "failed", f"would be written to the same file as {claimed[output]}: rename one of the two"
+        claimed[output] = image
+        return "made", ""
+
+    @staticmethod
+    def _other_than_le(image: str) -> str:
+        if image.lower().endswith(".seg.nrrd"):
+            return "its name says that it is a lesion map"
+        if _stem(Path(image)).name.endswith(SUFFIX):
+            return "its name says that it is a virtual DES"
+        return other_than_le(image)
 
     def _candidates(self) -> list[dict[str, Any]]:
         datalist = self.dataset_dir / "datalist.json"
         if datalist.is_file():
-            cases = case_items(read_datalist(datalist), self.dataset_dir)
-            return [
-                {
-                    "image": case[BatchKeys.LE],
-                    CaseKeys.LATERALITY: case[CaseKeys.LATERALITY],
-                    "output": self._output_of(Path(case[BatchKeys.LE]), case[CaseKeys.CASE_ID]),
-                }
-                for case in cases
-            ]
-        results = self.output_dir.resolve()
+            items = []
+            for case in case_items(read_datalist(datalist), self.dataset_dir):
+                path, root = Path(case[BatchKeys.LE]), self.dataset_dir.resolve()
+                relative = path.relative_to(root) if root in path.parents else Path(case[CaseKeys.CASE_ID])
+                items.append(
+                    {
+                        "image": str(path),
+                        CaseKeys.LATERALITY: case[CaseKeys.LATERALITY],
+                        "output": self._output_of(path, relative),
+                    }
+                )
+            return items
         paths = sorted(path for path in self.dataset_dir.rglob("*") if path.is_file() and is_image_file(path))
-        paths = [path for path in paths if results not in path.resolve().parents]
-        return [{"image": str(path), "output": self._output_of(path, path.name)} for path in paths]
+        return [
+            {"image": str(path), "output": self._output_of(path, path.relative_to(self.dataset_dir))}
+            for path in paths
+            if not self._is_result(path)
+        ]
 
-    def _output_of(self, path: Path, name: str) -> str:
-        root = self.dataset_dir.resolve()
-        relative = path.resolve().relative_to(root) if root in path.resolve().parents else Path(name)
+    def _is_result(self, path: Path) -> bool:
+        """Whether a file was written by an earlier run to this ``output_dir``, which may lie inside ``dataset_dir``."""
+        return _stem(path).name.endswith(SUFFIX) and self.output_dir.resolve() in path.resolve().parents
+
+    def _output_of(self, path: Path, relative: Path) -> str:
         ending = ".nii.gz" if path.name.lower().endswith(NIFTI) else ".png"
         stem = _stem(relative)
         return str(self.output_dir / stem.with_name(f"{stem.name}{SUFFIX}{ending}"))
-
-    @staticmethod
-    def _reason_against(item: dict[str, Any]) -> str:
-        try:
-            other = other_than_le(item["image"])
-            if other:
-                return f"not an LE image: {other}"
-            image, _ = read_image(item["image"])
-        except (OSError, ValueError) as error:
-            return str(error)
-        return "" if image.min() < image.max() else "the image is constant"
-
-    def _note(self, item: dict[str, Any], state: str, reason: str) -> None:
-        self.results.append({"image": item["image"], "output": item["output"], "state": state, "reason": reason})
 
     def finish(self) -> None:
         """Write ``results.csv`` and log the count of each state.

@@ -27,11 +27,13 @@ def save_virtual_des(image: np.ndarray, path: str | os.PathLike, source: str | o
     NIfTI file it was made from and the notice as description.
 
     Raises:
-        ValueError: for another ending or shape.
+        ValueError: for another ending or shape, or an image that is not finite.
     """
     path = Path(path)
     if image.ndim != 2:
         raise ValueError(f"an image to save has shape {image.shape}, expected (H, W).")
+    if not np.isfinite(image).all():
+        raise ValueError(f"the virtual DES of {source} holds NaN or infinite pixels: the model's weights are broken.")
     path.parent.mkdir(parents=True, exist_ok=True)
     image = np.clip(image, 0.0, 1.0)
     if path.name.endswith(".png"):
