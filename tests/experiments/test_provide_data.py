@@ -20,7 +20,7 @@ def said(caplog):
 class TestProvidePhantom:
     def test_makes_the_study_and_says_so(self, tmp_path, said):
         folder = tmp_path / "data" / "phantom"
-        provide_phantom(folder, folder, seed=3, image_size=64)
+        provide_phantom(folder, tmp_path / "data" / ".." / "data" / "phantom", seed=3, image_size=64)
         assert said() == [
             f"there is no study in {folder}: making the phantom study (20 women, seed 3)",
             f"making {folder / 'folds.json'}",

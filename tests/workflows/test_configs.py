@@ -214,6 +214,12 @@ def test_a_misspelt_command_line_is_refused_with_everything_that_is_wrong(study,
         *("--ckpt_dir", tmp_path, "--gama", 3, "--resume", "false", "--batch_size", 0),
         status=1,
     )
-    for text in ("3 problem(s)", "training cannot start", "Did you mean --gamma?", "Write --resume False", "batch_size is 0"):
+    for text in (
+        "3 problem(s)",
+        "training cannot start",
+        "Did you mean --gamma?",
+        "Write --resume False",
+        "batch_size is 0",
+    ):
         assert text in done.stderr, done.stderr[-3000:]
     assert not list(tmp_path.iterdir())
