@@ -42,10 +42,12 @@ def make_batch(seed: int = 0, pairs: int = 3, size: int = 32, lesions: bool = Tr
     return {"le": le.to(dtype), "des": des.to(dtype), "seg": seg.to(dtype)}
 
 
-def make_trainer(batches, networks=None, handlers=None, pool_size: int = 0, max_epochs: int = 1, **kwargs):
+def make_trainer(
+    batches, networks=None, handlers=None, pool_size: int = 0, max_epochs: int = 1, device: str = "cpu", **kwargs
+):
     networks = networks or make_networks()
     return CycleGanTrainer(
-        device="cpu",
+        device=device,
         max_epochs=max_epochs,
         train_data_loader=batches,
         **networks,

@@ -94,7 +94,11 @@ def read_folds(path: str | os.PathLike, datalist: Mapping[str, Any], datalist_pa
     remake = f"python -m scripts.folds {datalist_path} --output {path}"
     if not path.is_file():
         raise FileNotFoundError(f"There are no folds {path}. Make them: {remake}")
-    folds = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        folds = json.loads(path.read_text(encoding="utf-8"))
+        folds["k"], folds["folds"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise ValueError(f"{path} holds no folds ({error!r}). Remake it: {remake} --overwrite") from error
     if folds.get("datalist_hash") != datalist_hash(datalist):
         was, now = folds.get("num_cases"), len(datalist["cases"])
         what = f"{was} cases, the datalist has {now}" if was != now else f"another list of {was} cases"

@@ -41,7 +41,7 @@ def case_panel(cases: Sequence[Mapping[str, Any]], title: str = "", error_range:
     """
     if not cases:
         raise ValueError("a panel needs one case at least.")
-    figure = Figure(figsize=(2.4 * len(COLUMNS), 2.4 * len(cases) + 1.0), layout="constrained")
+    figure = Figure(figsize=(2.4 * len(COLUMNS), 2.4 * len(cases) + 1.6), layout="compressed")
     axes = figure.subplots(len(cases), len(COLUMNS), squeeze=False)
     for row, case in zip(axes, cases, strict=True):
         images = [np.asarray(case[key], dtype=float) for key in ("le", "des", "virtual_des")]

@@ -143,3 +143,11 @@ def test_written_folds_are_kept_unless_asked(files):
 def test_unknown_parts_and_folds_are_refused(files, options, message):
     with pytest.raises(ValueError, match=message):
         fold_items(*files, **options)
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"k": 3}'])
+def test_a_file_that_holds_no_folds_is_named(files, tmp_path, text):
+    broken = tmp_path / "broken.json"
+    broken.write_text(text)
+    with pytest.raises(ValueError, match=r"broken\.json holds no folds .*Remake it: python -m scripts\.folds"):
+        read_folds(broken, read_datalist(files[0]), files[0])

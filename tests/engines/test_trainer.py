@@ -183,7 +183,7 @@ def test_bf16_trains_and_stays_near_fp32():
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device on this machine")
 def test_fp16_scales_its_gradients_on_cuda():
     networks = {name: network.cuda() for name, network in make_networks().items()}
-    trainer = make_trainer([make_batch()], networks, precision="fp16")
+    trainer = make_trainer([make_batch()], networks, device="cuda", precision="fp16")
     trainer.run()
     assert trainer.generator_scaler.get_scale() > 1
 

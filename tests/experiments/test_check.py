@@ -20,8 +20,8 @@ from bundle.networks.weights import save_weights
 
 
 def problems_of(function, settings, command_line=None):
-    """The numbered lines of the error."""
-    with pytest.raises((ValueError, SystemExit), match="cannot start") as caught:
+    """The numbered lines of the error; a run from the command line ends with them alone, without a traceback."""
+    with pytest.raises(ValueError if command_line is None else SystemExit, match="cannot start") as caught:
         function(settings, command_line)
     head, *lines = str(caught.value).splitlines()
     what, count = re.fullmatch(r"(\w+) cannot start, (\d+) problem\(s\):", head).groups()
@@ -61,6 +61,12 @@ class TestTraining:
             f"{validated_on['case_id']}: des: {validated_on['des']} is named .dcm but lacks 'DICM'",
         ]
         assert [line[: len(start)] for line, start in zip(found, expected, strict=True)] == expected
+
+    def test_a_mistake_on_the_command_line_is_named_once(self, phantom, settings_of, tmp_path):
+        found = problems_of(check_training, settings_of(phantom, gamma="lots"), overrides(tmp_path, gamma="lots"))
+        assert found == ["--gamma lots: expected a number, like the config's 35."]
+        found = problems_of(check_training, settings_of(phantom, gamma=-1), overrides(tmp_path, gamma=-1))
+        assert found == ["gamma is -1, expected a number of at least 0."]
 
     def test_images_of_the_test_part_are_not_its_business(self, study, settings_of):
         Path(items_of(study, "test")[0]["le"]).unlink()
@@ -150,6 +156,14 @@ class TestSeveralProcesses:
         assert problems_of(check_training, settings_of(phantom)) == ["P1_L_CC: le is constant."]
         rank(1, 2, heard=[])
         check_training(settings_of(phantom))
+
+    def test_only_rank_0_prints_the_list(self, settings_of, phantom, tmp_path, rank):
+        for number, code in ((0, "training cannot start, 1 problem(s):\n  1. --gama: the config"), (1, 1)):
+            rank(number, 2, heard=["--gama: the config has no such key."])
+            with pytest.raises(SystemExit) as status:
+                check_training(settings_of(phantom), overrides(tmp_path, gama=3))
+            found = status.value.code
+            assert (found[: len(code)] if isinstance(code, str) else found) == code
 
     def test_fewer_pairs_than_processes(self, phantom, settings_of, rank):
         rank(0, 16)
