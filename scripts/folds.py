@@ -25,4 +25,7 @@ def folds(datalist: str, output: str | None = None, k: int = 10, seed: int = 0, 
 
 
 if __name__ == "__main__":
-    fire.Fire(folds)
+    try:
+        fire.Fire(folds)
+    except (ValueError, OSError) as error:
+        raise SystemExit(str(error)) from None

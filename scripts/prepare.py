@@ -16,6 +16,11 @@ def _finish(datalist_path, k: int, seed: int, overwrite: bool) -> None:
     print(f"{datalist_path}: {len(datalist['cases'])} pairs of {len(folds)} patients")
     print(f"{folds_path}:")
     print(balance_table(datalist, folds).to_string())
+    skipped = datalist.get("skipped", [])
+    if skipped:
+        print(f"{len(skipped)} file(s) could not be used (all of them stand in {datalist_path} under 'skipped'):")
+        print("\n".join(f"  {entry['path']}: {entry['reason']}" for entry in skipped[:10]))
+        raise SystemExit(1)
 
 
 def phantom(
@@ -85,4 +90,7 @@ def cdd_cesm(
 
 
 if __name__ == "__main__":
-    fire.Fire({"phantom": phantom, "cdd_cesm": cdd_cesm})
+    try:
+        fire.Fire({"phantom": phantom, "cdd_cesm": cdd_cesm})
+    except (ValueError, OSError) as error:
+        raise SystemExit(str(error)) from None

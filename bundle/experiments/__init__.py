@@ -2,4 +2,4 @@
 
 from .check import check_evaluation, check_inference, check_training
 from .command_line import merged_config, read_command_line
-from .provide_data import keep_former_run, provide_phantom
+from .provide_data import keep_former_evaluation, keep_former_run, provide_phantom

@@ -120,13 +120,16 @@ def _training_problems(settings: Mapping[str, Any]) -> list[str]:
     problems = []
     card, model = read_card(settings["ckpt_path"]), settings["ckpt_path"]
     here = fold_hash(settings["datalist"], settings["folds"], settings["fold"])
-    if card.get("datalist_hash") != here["datalist_hash"]:
-        if card.get("datalist") == here["datalist"]:
-            logger.warning(
-                f"{model} was trained on another version of the list {here['datalist']!r}: nothing tells whether its "
-                f"training patients stand in the {settings['part']} part"
-            )
-    elif card.get("data_hash") != here["data_hash"]:
+    if card.get("datalist") == here["datalist"] and card.get("datalist_hash") != here["datalist_hash"]:
+        logger.warning(
+            f"{model} was trained on another version of the list {here['datalist']!r}: nothing tells whether its "
+            f"training patients stand in the {settings['part']} part"
+        )
+    trainings = [card, card.get("init") or {}]  # a fine-tuned model has also seen the patients of its first stage
+    if any(
+        training.get("datalist_hash") == here["datalist_hash"] and training.get("data_hash") != here["data_hash"]
+        for training in trainings
+    ):
         problems.append(
             f"{model} was trained with another split of this list (fold {card.get('fold')}): its training patients "
             f"may stand in the {settings['part']} part of fold {settings['fold']}. "

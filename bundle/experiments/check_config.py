@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 import math
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from pydoc import locate
 from typing import Any
 
 import torch
-from monai.bundle import ConfigParser
+from monai.bundle import ComponentLocator, ConfigParser
 
 from .command_line import CommandLine
 
@@ -36,11 +38,13 @@ def _override_problem(parser: ConfigParser, name: str, value: Any) -> str:
     parent, _, last = name.rpartition("::")
     siblings = parser.get(parent)
     if name not in parser:
-        if isinstance(siblings, dict) and "_target_" in siblings:
-            return ""  # a new argument of an object; its class says itself which ones it takes
-        near = difflib.get_close_matches(
-            last, map(str, siblings) if isinstance(siblings, dict) else (), n=1, cutoff=0.5
-        )
+        known = set(map(str, siblings)) if isinstance(siblings, dict) else set()
+        if "_target_" in known:
+            arguments = _arguments_of(str(siblings["_target_"]))
+            if arguments is None or last in arguments or last.startswith("_"):
+                return ""  # a new argument of an object
+            known = arguments
+        near = difflib.get_close_matches(last, sorted(known), n=1, cutoff=0.5)
         return f"{option}: the config has no such key." + (
             f" Did you mean {option.removesuffix(last)}{near[0]}?" if near else ""
         )
@@ -58,11 +62,23 @@ def _override_problem(parser: ConfigParser, name: str, value: Any) -> str:
         expected, fits = "True or False", isinstance(value, bool)
     elif isinstance(declared, int | float):
         expected, fits = "a number", isinstance(value, int | float) and not isinstance(value, bool)
-    elif declared_text:
+    elif declared_text and not parent:  # an object's own argument may take other kinds as well
         expected, fits = "text", isinstance(value, str)
     else:
         return ""
     return "" if fits else f"{option} {value}: expected {expected}, like the config's {declared!r}."
+
+
+def _arguments_of(target: str) -> set[str] | None:
+    """The arguments that a config's ``_target_`` takes; None where it takes any, or is not found."""
+    module = "" if "." in target else ComponentLocator().get_component_module_name(target)
+    component = locate(f"{module}.{target}" if module else target)
+    if not callable(component):
+        return None
+    parameters = inspect.signature(component).parameters
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return None
+    return set(parameters)
 
 
 # setting -> (lowest value, whole number)

@@ -78,11 +78,11 @@ def case_problems(item: Mapping[str, Any], least_inside: float = 0.9, margin: fl
         if key not in item:
             continue
         try:
-            images[key], _ = read_image(item[key])
+            images[key], meta = read_image(item[key])
         except (OSError, ValueError) as error:
             problems.append(f"{name}: {key}: {error}")
             continue
-        wrong = image_problem(images[key])
+        wrong = image_problem(images[key], meta)
         if wrong and key == BatchKeys.SEG:
             wrong += ': a pair without a lesion has "seg": null in the datalist'
         if wrong:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch.distributed as dist
@@ -11,10 +12,12 @@ import torch.distributed as dist
 from ..data.folds import write_folds
 from ..phantom.exam import write_study
 
-__all__ = ["keep_former_run", "provide_phantom"]
+__all__ = ["keep_former_evaluation", "keep_former_run", "provide_phantom"]
 
 logger = logging.getLogger(__name__)
 RUN_FILES = ("model.pt", "model.json", "checkpoint.pt")
+OUTPUT_FILES = ("run.json", "panels")  # each run logs to a TensorBoard folder of its own
+EVALUATION_FILES = ("metrics.csv", "summary.md", "panel.png", "evaluation.json")
 
 
 def _is_first() -> bool:
@@ -46,11 +49,24 @@ def provide_phantom(
     _wait()
 
 
-def keep_former_run(ckpt_dir: str | os.PathLike, resume: bool) -> None:
-    """Move the files of an earlier run aside, so that a new one overwrites nothing."""
-    folder = Path(ckpt_dir)
-    found = [folder / name for name in RUN_FILES if (folder / name).exists()]
-    if found and not resume and _is_first():
+def keep_former_run(ckpt_dir: str | os.PathLike, resume: bool, output_dir: str | os.PathLike | None = None) -> None:
+    """Move the files of an earlier training aside, so that a new one overwrites nothing; a resume leaves them."""
+    if not resume:
+        _move_aside(Path(ckpt_dir), RUN_FILES)
+        if output_dir is not None:
+            _move_aside(Path(output_dir), OUTPUT_FILES)
+    _wait()
+
+
+def keep_former_evaluation(output_dir: str | os.PathLike) -> None:
+    """Move the files of an earlier evaluation aside."""
+    _move_aside(Path(output_dir), EVALUATION_FILES)
+    _wait()
+
+
+def _move_aside(folder: Path, names: Sequence[str]) -> None:
+    found = [folder / name for name in names if (folder / name).exists()]
+    if found and _is_first():
         number = 1
         while (folder / f"former_{number}").exists():
             number += 1
@@ -58,4 +74,3 @@ def keep_former_run(ckpt_dir: str | os.PathLike, resume: bool) -> None:
         for path in found:
             os.replace(path, folder / f"former_{number}" / path.name)
         logger.info(f"{folder} held an earlier run: its files are now in {folder / f'former_{number}'}")
-    _wait()

@@ -8,4 +8,4 @@ from .image_panels import ImagePanels
 from .lesion_loss import LesionLossHandler
 from .progress import Progress
 from .run_record import RunRecord, package_versions
-from .training_state import TrainingState
+from .training_state import TrainingState, checkpoint_data

@@ -6,6 +6,7 @@ import logging
 import os
 from pathlib import Path
 
+import numpy as np
 from ignite.engine import Engine, Events
 
 from ..evaluation.tables import as_markdown, metrics_table, summary_table, write_table
@@ -47,6 +48,9 @@ class EvaluationReport:
         of_model = table[table["model"] == self.metrics.model]
         patients, lesions = of_model["patient_id"].nunique(), int(of_model["has_seg"].sum())
         counts = f"{len(of_model)} images of {patients} patients, {lesions} with a lesion"
+        infinite = int(np.isinf(of_model["psnr"]).sum())
+        if infinite:
+            counts += f"; {infinite} identical to the real DES, left out of the mean PSNR"
         text = as_markdown(summary_table(table))
         (self.output_dir / "summary.md").write_text(f"{text}\n\n{counts}\n", encoding="utf-8")
         logger.info(f"{path}: {counts}\n\n{text}\n")

@@ -16,7 +16,7 @@ from ignite.engine import Engine, Events
 from ..engines.trainer import CycleGanTrainer
 from ..networks.weights import save_bytes
 
-__all__ = ["TrainingState"]
+__all__ = ["TrainingState", "checkpoint_data"]
 
 logger = logging.getLogger(__name__)
 FORMAT = 1
@@ -33,6 +33,7 @@ class TrainingState:
         ckpt_dir: receives ``checkpoint.pt``.
         parts: further objects with ``state_dict`` and ``load_state_dict``, by name (best model, failure monitor, ...).
         data_hash: of the datalist and fold; a resume on other data is refused.
+        datalist_hash: of the datalist alone; a start from a checkpoint of another split of the same list is refused.
         resume: go on from ``checkpoint.pt`` of ``ckpt_dir``.
         init_checkpoint: another run's ``checkpoint.pt`` to start from (stage 2): all four networks and, with
             ``init_optimizers``, both optimisers' moments; the learning rate is this run's own. Not used by a resume.
@@ -45,6 +46,7 @@ class TrainingState:
         ckpt_dir: str | os.PathLike,
         parts: Mapping[str, Any] | None = None,
         data_hash: str = "",
+        datalist_hash: str = "",
         resume: bool = False,
         init_checkpoint: str | os.PathLike | None = None,
         init_optimizers: bool = True,
@@ -53,6 +55,7 @@ class TrainingState:
         self.path = Path(ckpt_dir) / "checkpoint.pt"
         self.parts = dict(parts or {})
         self.data_hash = data_hash
+        self.datalist_hash = datalist_hash
         self.resume = resume
         self.init_checkpoint = init_checkpoint
         self.init_optimizers = init_optimizers
@@ -82,6 +85,7 @@ class TrainingState:
             "epoch": engine.state.epoch,
             "iteration": engine.state.iteration,
             "data_hash": self.data_hash,
+            "datalist_hash": self.datalist_hash,
             "networks": {name: network.state_dict() for name, network in engine.networks.items()},
             "optimizers": {name: part.state_dict() for name, part in self._optimizers(engine).items()},
             "scalers": {name: part.state_dict() for name, part in self._scalers(engine).items()},
@@ -125,6 +129,12 @@ class TrainingState:
     def _initialise(self, engine: CycleGanTrainer) -> None:
         path = Path(str(self.init_checkpoint))
         state = self._read(path, "Pass the checkpoint.pt that the pre-training wrote.")
+        same_list = bool(self.datalist_hash) and state.get("datalist_hash") == self.datalist_hash
+        if same_list and state["data_hash"] != self.data_hash:
+            raise ValueError(
+                f"{path} was trained on another split of this datalist: its training patients may stand in this "
+                "run's validation or test part. Take the folds and --fold of that training."
+            )
         self._load_networks(engine, state, path)
         if self.init_optimizers:
             for name, optimizer in self._optimizers(engine).items():
@@ -163,3 +173,11 @@ class TrainingState:
     @staticmethod
     def _scalers(engine: CycleGanTrainer) -> dict[str, torch.amp.GradScaler]:
         return {"generators": engine.generator_scaler, "discriminators": engine.discriminator_scaler}
+
+
+def checkpoint_data(path: str | os.PathLike | None) -> dict[str, str] | None:
+    """The hashes of the data that a checkpoint was trained on, for the card of the model that starts from it."""
+    if path is None or not Path(path).is_file():
+        return None
+    state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
+    return {name: state.get(name, "") for name in ("datalist_hash", "data_hash")}

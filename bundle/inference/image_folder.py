@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,11 @@ import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
+from ..data.cdd_cesm_files import parse_name
 from ..data.datalist import case_items, read_datalist
 from ..dicom.energy import other_than_le
 from ..evaluation.tables import write_table
-from ..keys import BatchKeys, CaseKeys
+from ..keys import BatchKeys, CaseKeys, MetaKeys
 from ..transforms import is_image_file, read_image
 
 __all__ = ["ImageFolder", "image_problem"]
@@ -33,13 +36,23 @@ def _stem(path: Path) -> Path:
     return path
 
 
-def image_problem(image: np.ndarray) -> str:
-    """Why an image (H, W) cannot be used, or nothing."""
+def image_problem(image: np.ndarray, meta: Mapping[str, Any] | None = None) -> str:
+    """Why an image (H, W) with the reader's metadata cannot be used, or nothing."""
     broken = int((~np.isfinite(image)).sum())
     if broken:
         return f"holds {broken} NaN or infinite pixels"
     if image.min() == image.max():
         return f"is constant ({float(image.min()):g} everywhere)"
+    center, width = ((meta or {}).get(key, math.nan) for key in (MetaKeys.WINDOW_CENTER, MetaKeys.WINDOW_WIDTH))
+    if math.isnan(center) or math.isnan(width):
+        return ""
+    if width <= 0:
+        return f"has a window of width {width:g}, expected one above 0"
+    if image.max() <= center - width / 2 or image.min() >= center + width / 2:
+        return (
+            f"lies outside its window (centre {center:g}, width {width:g}; pixels {float(image.min()):g} to "
+            f"{float(image.max()):g})"
+        )
     return ""
 
 
@@ -93,10 +106,10 @@ class ImageFolder:
             claimed[output] = image
             return "kept", "the result exists already; --overwrite True makes it anew"
         try:
-            pixels, _ = read_image(image)
+            pixels, meta = read_image(image)
         except (OSError, ValueError) as error:
             return "failed", str(error)
-        wrong = image_problem(pixels)
+        wrong = image_problem(pixels, meta)
         if wrong:
             return "failed", f"the image {wrong}"
         if ((pixels == pixels.min()) | (pixels == pixels.max())).all():
@@ -112,6 +125,9 @@ class ImageFolder:
             return "its name says that it is a lesion map"
         if _stem(Path(image)).name.endswith(SUFFIX):
             return "its name says that it is a virtual DES"
+        named = parse_name(Path(image).name)
+        if named is not None and named.kind == "CM":
+            return "its name says that it is DES, as CDD-CESM names them"
         return other_than_le(image)
 
     def _candidates(self) -> list[dict[str, Any]]:

@@ -75,5 +75,5 @@ class SaveVirtualDesd(SaveImaged):
         item = dict(data)
         source = item[self.source_key].meta["filename_or_obj"]
         for key in self.key_iterator(item):
-            save_virtual_des(np.asarray(item[key])[0], item["output"], source)
+            save_virtual_des(np.asarray(item[key].detach().cpu())[0], item["output"], source)
         return item

@@ -61,7 +61,8 @@ class CaseMetrics(Metric):
         """Add the images of one batch: (what the loader gave, what the engine made)."""
         batch, images = output
         areas = regions(images[BatchKeys.LE], images[BatchKeys.SEG])
-        predictions = {self.model: images[OutputKeys.VIRTUAL_DES]}
+        # as it is written to disk; a generator without a sigmoid may leave the range
+        predictions = {self.model: images[OutputKeys.VIRTUAL_DES].clamp(0, 1)}
         if self.floors:
             predictions["floor_le"] = images[BatchKeys.LE]
             if self.floor_constant is not None:

@@ -31,7 +31,9 @@ class TestUnknownKeys:
             ("epochs", "--max_epochs"),
             ("checkpoint_dir", "--ckpt_dir"),
             ("train::datset", "--train#dataset"),
-            ("train::trainer::max_epoch", None),  # a new argument of an object
+            ("train::trainer::max_epoch", "--train#trainer#max_epochs"),
+            ("network_def::widht", "--network_def#width"),
+            ("network_def::init_std", None),  # an argument that the class takes and the config does not name
         ],
     )
     def test_the_nearest_key_is_named(self, name, nearest):

@@ -206,3 +206,17 @@ class TestRealPairs:
         items, problems = self.problems(shared_data / "cdd_cesm_512", tmp_path / "study")
         assert len(items) == 248
         assert problems == []
+
+
+@pytest.mark.parametrize(
+    ("window", "said"),
+    [
+        ((50.0, 0.0), "has a window of width 0, expected one above 0"),
+        ((500.0, 100.0), "lies outside its window (centre 500, width 100; pixels 0 to 90)"),
+        ((50.0, 100.0), ""),
+        ((float("nan"), float("nan")), ""),
+    ],
+)
+def test_a_window_that_leaves_nothing_to_see_is_named(window, said):
+    image = np.arange(10.0).reshape(2, 5) * 10
+    assert image_problem(image, dict(zip(("window_center", "window_width"), window, strict=True))) == said

@@ -8,7 +8,7 @@ import logging
 import pytest
 
 from bundle.data import fold_items
-from bundle.experiments import keep_former_run, provide_data, provide_phantom
+from bundle.experiments import keep_former_evaluation, keep_former_run, provide_data, provide_phantom
 
 
 @pytest.fixture
@@ -130,3 +130,16 @@ class TestKeepFormerRun:
         keep_former_run(tmp_path, resume=False)
         assert (tmp_path / "former_1").exists() == moved
         assert waited == ["barrier"]
+
+
+def test_the_outputs_of_an_earlier_run_and_evaluation_are_kept_too(tmp_path):
+    (tmp_path / "panels").mkdir()
+    for name in ("run.json", "panels/a.png", "metrics.csv"):
+        (tmp_path / name).write_text(name)
+    keep_former_run(tmp_path / "models", resume=True, output_dir=tmp_path)
+    assert (tmp_path / "run.json").is_file()
+    keep_former_run(tmp_path / "models", resume=False, output_dir=tmp_path)
+    assert (tmp_path / "former_1/panels/a.png").read_text() == "panels/a.png"
+    assert (tmp_path / "metrics.csv").is_file()
+    keep_former_evaluation(tmp_path)
+    assert (tmp_path / "former_2/metrics.csv").read_text() == "metrics.csv"

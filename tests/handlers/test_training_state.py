@@ -14,7 +14,7 @@ from monai.transforms import RandGaussianNoised
 from toys import make_batch, make_networks, make_trainer
 
 from bundle.engines import CycleGanEvaluator
-from bundle.handlers import BestModel, EpochSeed, FailureMonitor, LesionLossHandler, TrainingState
+from bundle.handlers import BestModel, EpochSeed, FailureMonitor, LesionLossHandler, TrainingState, checkpoint_data
 from bundle.metrics import CaseMetrics
 from bundle.networks.weights import save_weights
 
@@ -107,7 +107,7 @@ def test_a_checkpoint_holds_everything_and_loads_as_weights_only(tmp_path):
     run = Run(tmp_path, epochs=2, pool_size=3).go()
     state = read(tmp_path)
     engine_parts = ["networks", "optimizers", "scalers", "pools"]
-    assert list(state) == ["format", "epoch", "iteration", "data_hash", *engine_parts, "parts"]
+    assert list(state) == ["format", "epoch", "iteration", "data_hash", "datalist_hash", *engine_parts, "parts"]
     assert (state["format"], state["epoch"], state["iteration"], state["data_hash"]) == (1, 2, 4, "data" * 16)
     assert list(state["networks"]) == NAMES
     for name in NAMES:
@@ -363,3 +363,13 @@ def test_a_resume_on_cuda_has_its_images_there_and_adams_counts_on_the_cpu(tmp_p
         trainer.run()
     assert trainer.pool_des.images[0].is_cuda
     assert not any(state["step"].is_cuda for state in trainer.generator_optimizer.state.values())
+
+
+def test_stage_2_refuses_another_split_of_the_list_of_stage_1(tmp_path):
+    Run(tmp_path / "first", epochs=1, data_hash="fold 0", datalist_hash="list").go()
+    path = tmp_path / "first" / "checkpoint.pt"
+    assert checkpoint_data(path) == {"datalist_hash": "list", "data_hash": "fold 0"}
+    assert checkpoint_data(None) is None
+    with pytest.raises(ValueError, match=r"trained on another split of this datalist.*Take the folds and --fold"):
+        Run(tmp_path / "second", 1, init_checkpoint=path, data_hash="fold 2", datalist_hash="list").go()
+    Run(tmp_path / "second", 1, init_checkpoint=path, data_hash="fold 0", datalist_hash="list").go()

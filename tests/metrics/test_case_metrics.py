@@ -175,3 +175,14 @@ def test_rows_of_all_ranks_are_gathered(monkeypatch):
     mean = metrics.compute()["l1"]
     assert [row["case_id"] for row in metrics.rows] == ["10", "11", "other", "other"]
     assert mean == pytest.approx(sum(row["l1"] for row in own) / 2 + 0.5)
+
+
+def test_a_generator_that_leaves_the_range_is_judged_as_it_would_be_written():
+    class Bright(nn.Module):
+        def forward(self, x):
+            return x * 0 + 1.5
+
+    metrics = CaseMetrics()
+    batch = named_batch(0)
+    evaluated([batch], metrics, Bright())
+    assert metrics.rows[0]["mse"] == pytest.approx(float(((1 - batch["des"][0]) ** 2).mean()), rel=1e-5)

@@ -8,7 +8,7 @@ import pytest
 import torch
 from workflows_support import TINY, config_files
 
-SETTINGS = (*("--max_epochs", 4), *("--pool_size", 3), *("--gamma", 35), *("--warmup_epochs", 1))
+SETTINGS = (*("--max_epochs", 4), *("--pool_size", 3), *("--gamma", 35), *("--warmup_epochs", 1), *("--num_workers", 2))
 ITERATIONS_AN_EPOCH = 2
 KILLED_RUN = Path(__file__).with_name("killed_run.py")
 
