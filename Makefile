@@ -32,7 +32,7 @@ test: $(VENV)/.installed-dev
 
 # the long forms of the tests: every kill, full sizes, real data
 prove: $(VENV)/.installed-dev
-	$(PY) -m pytest -m slow -s
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) -m slow
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
