@@ -32,6 +32,7 @@ def dying_iteration(self, *arguments):
 
 def dying_write(path, content):
     if kill_if_due("write"):
+        path.parent.mkdir(parents=True, exist_ok=True)
         with open(path.with_name(f".{path.name}.{os.getpid()}.tmp"), "wb") as file:
             file.write(content[: len(content) // 2])
             file.flush()
