@@ -3,24 +3,22 @@
 from __future__ import annotations
 
 import logging
-import math
 import os
-from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from tqdm.auto import tqdm
 
 from ..data.cdd_cesm_files import parse_name
 from ..data.datalist import case_items, read_datalist
+from ..data.image_check import image_problem
+from ..data.images import is_image_file, read_image
 from ..dicom.energy import other_than_le
 from ..evaluation.tables import write_table
-from ..keys import BatchKeys, CaseKeys, MetaKeys
-from ..transforms import is_image_file, read_image
+from ..keys import BatchKeys, CaseKeys
 
-__all__ = ["ImageFolder", "image_problem"]
+__all__ = ["ImageFolder"]
 
 logger = logging.getLogger(__name__)
 NIFTI = (".nii", ".nii.gz")
@@ -34,26 +32,6 @@ def _stem(path: Path) -> Path:
         if name.lower().endswith(ending):
             return path.with_name(name[: -len(ending)])
     return path
-
-
-def image_problem(image: np.ndarray, meta: Mapping[str, Any] | None = None) -> str:
-    """Why an image (H, W) with the reader's metadata cannot be used, or nothing."""
-    broken = int((~np.isfinite(image)).sum())
-    if broken:
-        return f"holds {broken} NaN or infinite pixels"
-    if image.min() == image.max():
-        return f"is constant ({float(image.min()):g} everywhere)"
-    center, width = ((meta or {}).get(key, math.nan) for key in (MetaKeys.WINDOW_CENTER, MetaKeys.WINDOW_WIDTH))
-    if math.isnan(center) or math.isnan(width):
-        return ""
-    if width <= 0:
-        return f"has a window of width {width:g}, expected one above 0"
-    if image.max() <= center - width / 2 or image.min() >= center + width / 2:
-        return (
-            f"lies outside its window (centre {center:g}, width {width:g}; pixels {float(image.min()):g} to "
-            f"{float(image.max()):g})"
-        )
-    return ""
 
 
 class ImageFolder:

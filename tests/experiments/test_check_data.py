@@ -13,7 +13,8 @@ from PIL import Image
 
 from bundle.data import case_items
 from bundle.data.cdd_cesm import write_cdd_cesm
-from bundle.experiments.check_data import case_problems, data_problems, image_problem
+from bundle.data.image_check import image_problem
+from bundle.experiments.check_data import case_problems, data_problems
 
 
 def save(path, image):
