@@ -25,6 +25,7 @@ from .cdd_cesm_pairs import Pair, drop_misfits, make_pairs, skip
 from .datalist import write_datalist
 from .lesion_maps import draw_regions, read_regions
 from .registration import METHODS, register, warp
+from .whole_files import write_image
 
 __all__ = ["write_cdd_cesm"]
 
@@ -44,14 +45,6 @@ def _read(path: Path) -> np.ndarray:
         if image.mode.startswith("I"):
             return np.asarray(image).astype(np.uint16)
         return np.asarray(image.convert("L"))
-
-
-def _write(path: Path, image: np.ndarray) -> Path:
-    """Write a lossless PNG of the image's own depth (a map as 0 and 255) beside its place, and rename it."""
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    Image.fromarray(image.astype(np.uint8) * 255 if image.dtype == bool else image).save(beside, format="PNG")
-    os.replace(beside, path)
-    return path
 
 
 def _lesion_map(pair: Pair, kind: str, shape: tuple[int, int]) -> np.ndarray | None:
@@ -88,7 +81,7 @@ def _process(pair: Pair, images: Path, align: str, min_overlap: float) -> tuple[
     moved = align != "none" and not (found.transform.is_identity and le.shape == des.shape)
     des_path, seg_path, seg_le_path = pair.des, pair.masks.get("CM"), pair.masks.get("DM")
     if moved:
-        des_path = _write(images / f"{name}_des.png", warp(des, found.transform, le.shape))
+        des_path = write_image(images, f"{name}_des", warp(des, found.transform, le.shape))
         if seg is not None:
             seg = warp(seg, found.transform, le.shape)
             if not seg.any():
@@ -97,9 +90,9 @@ def _process(pair: Pair, images: Path, align: str, min_overlap: float) -> tuple[
                 )
                 seg = None
     if seg is not None and (moved or seg_path is None):
-        seg_path = _write(images / f"{name}_seg.png", seg)
+        seg_path = write_image(images, f"{name}_seg", seg)
     if seg_le is not None and seg_le_path is None:
-        seg_le_path = _write(images / f"{name}_seg_le.png", seg_le)
+        seg_le_path = write_image(images, f"{name}_seg_le", seg_le)
     case = {
         CaseKeys.CASE_ID: name,
         CaseKeys.PATIENT_ID: f"P{pair.key.patient}",

@@ -10,23 +10,14 @@ from pathlib import Path
 from typing import Any
 
 from ..keys import BatchKeys, CaseKeys
+from .whole_files import write_json
 
-__all__ = ["case_items", "datalist_hash", "read_datalist", "write_datalist", "write_json"]
+__all__ = ["case_items", "datalist_hash", "read_datalist", "write_datalist"]
 
 LATERALITIES = ("L", "R")
 VIEWS = ("CC", "MLO")
 IMAGE_KEYS = (BatchKeys.LE, BatchKeys.DES, BatchKeys.SEG, "seg_le")
 REQUIRED = (CaseKeys.CASE_ID, CaseKeys.PATIENT_ID, CaseKeys.LATERALITY, CaseKeys.VIEW, *IMAGE_KEYS[:3])
-
-
-def write_json(path: str | os.PathLike, content: Any) -> Path:
-    """Write JSON beside its place and rename it, so that no reader ever meets half a file."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    beside.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
-    os.replace(beside, path)
-    return path
 
 
 def _problems(cases: Iterable[Mapping[str, Any]]) -> list[str]:

@@ -13,7 +13,8 @@ import pandas as pd
 from sklearn.model_selection import StratifiedGroupKFold
 
 from ..keys import BatchKeys, CaseKeys
-from .datalist import case_items, datalist_hash, read_datalist, write_json
+from .datalist import case_items, datalist_hash, read_datalist
+from .whole_files import write_json
 
 __all__ = ["PARTS", "balance_table", "fold_items", "make_folds", "read_folds", "write_folds"]
 

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 
 from ..dicom import headers
+from ..dicom.files import has_dicom_mark, read_dataset
 from ..keys import MetaKeys
 
-__all__ = ["has_dicom_mark", "is_image_file", "read_image"]
+__all__ = ["is_image_file", "read_image"]
 
 SUFFIXES = (".dcm", ".nii", ".nii.gz", ".nrrd", ".png", ".jpg", ".jpeg")
 FORMATS = "DICOM (with or without suffix), NIfTI (.nii, .nii.gz), NRRD, PNG, JPEG"
@@ -74,15 +75,6 @@ def read_image(path: PathLike) -> tuple[np.ndarray, dict[str, Any]]:
     }
 
 
-def has_dicom_mark(path: PathLike) -> bool:
-    """DICOM PS3.10 section 7.1: a preamble of 128 bytes, then ``DICM``."""
-    path = Path(path)
-    if not path.is_file():
-        return False
-    with path.open("rb") as file:
-        return file.read(132)[128:] == b"DICM"
-
-
 @contextmanager
 def _decoding(path: Path, what: str, advice: str) -> Iterator[None]:
     """Turn whatever a decoder throws at a damaged file into one line."""
@@ -93,10 +85,8 @@ def _decoding(path: Path, what: str, advice: str) -> Iterator[None]:
 
 
 def _read_dicom(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
-    import pydicom
-
     with _decoding(path, "DICOM", "Export it again."):
-        ds = pydicom.dcmread(path)
+        ds = read_dataset(path)
     if "PixelData" not in ds:
         raise ValueError(f"{path} has no pixel data: expected a mammogram. Leave it out, or export it with its pixels.")
     frames, samples = int(ds.get("NumberOfFrames") or 1), int(ds.get("SamplesPerPixel") or 1)

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from ..dicom import headers
+from ..dicom.files import has_dicom_mark, read_dataset
 from ..keys import BatchKeys
 from .datalist import datalist_hash, read_datalist
 from .folds import read_folds
@@ -39,14 +40,11 @@ def fold_hash(datalist: str | os.PathLike, folds: str | os.PathLike, fold: int, 
 
 def des_window_median(items: Iterable[Mapping[str, Any]]) -> list[float] | None:
     """Median window (centre, width) of the DICOM DES images of a training part; None where none has one."""
-    import pydicom
-
     windows = []
     for item in items:
-        with open(item[BatchKeys.DES], "rb") as file:
-            if file.read(132)[128:] != b"DICM":
-                continue
-        center, width = headers.window(pydicom.dcmread(item[BatchKeys.DES], stop_before_pixels=True))
+        if not has_dicom_mark(item[BatchKeys.DES]):
+            continue
+        center, width = headers.window(read_dataset(item[BatchKeys.DES], pixels=False))
         if not math.isnan(center):
             windows.append((center, width))
     return [float(value) for value in np.median(windows, axis=0)] if windows else None

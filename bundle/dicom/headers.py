@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -10,6 +11,7 @@ if TYPE_CHECKING:
 
 __all__ = ["laterality", "pixel_spacing", "view", "window"]
 
+CLINICAL_VIEW = 0x0045101B  # private, of GE's Senographe
 VIEW_CODES = {  # DICOM PS3.16 CID 4014, View for Mammography: SNOMED CT first, then the retired SNOMED-RT codes
     "399162004": "CC",
     "399368009": "MLO",
@@ -21,28 +23,31 @@ VIEW_CODES = {  # DICOM PS3.16 CID 4014, View for Mammography: SNOMED CT first, 
 def laterality(ds: Dataset) -> str:
     """Side of the breast: ``"L"``, ``"R"``, or ``""`` where the file does not say (or says both, ``B``).
 
-    Image Laterality (0020,0062) goes before Laterality (0020,0060), which speaks of the whole series.
+    Image Laterality (0020,0062) goes before Laterality (0020,0060), which speaks of the whole series, and before GE's
+    private Clinical View.
     """
     for keyword in ("ImageLaterality", "Laterality"):
         side = _text(ds.get(keyword))
         if side in ("L", "R"):
             return side
-    return ""
+    return _clinical_view(ds)[0]
 
 
 def view(ds: Dataset) -> str:
     """Projection: ``"CC"``, ``"MLO"``, another view as the file names it, or ``""`` where the file does not say.
 
-    View Position (0018,5101) goes before View Code Sequence (0054,0220); a code other than those of CC and MLO gives
-    its meaning.
+    View Position (0018,5101) goes before View Code Sequence (0054,0220) and before GE's private Clinical View; a code
+    other than those of CC and MLO gives its meaning.
     """
     position = _text(ds.get("ViewPosition"))
     if position:
         return position
     for code in ds.get("ViewCodeSequence") or []:
         value = _text(code.get("CodeValue"))
-        return VIEW_CODES.get(value) or _text(code.get("CodeMeaning")) or value
-    return ""
+        named = VIEW_CODES.get(value) or _text(code.get("CodeMeaning")) or value
+        if named:
+            return named
+    return _clinical_view(ds)[1]
 
 
 def window(ds: Dataset) -> tuple[float, float]:
@@ -66,6 +71,15 @@ def pixel_spacing(ds: Dataset) -> tuple[float, float]:
         if len(spacing) == 2:
             return spacing[0], spacing[1]
     return math.nan, math.nan
+
+
+def _clinical_view(ds: Dataset) -> tuple[str, str]:
+    """Side and view of GE's private (0045,101B), for instance ``LCC``; two empty texts without it."""
+    element = ds.get(CLINICAL_VIEW)
+    value = element.value if element is not None else ""
+    text = value.decode("ascii", "replace") if isinstance(value, bytes) else str(value or "")
+    match = re.fullmatch(r"([LR])\s*([A-Z]+)\W*", text.strip("\0 ").upper())
+    return (match[1], match[2]) if match else ("", "")
 
 
 def _text(value: Any) -> str:

@@ -2,4 +2,4 @@
 
 from .figures import case_panel
 from .floors import mean_des_in_breast
-from .tables import as_markdown, metrics_table, summary_table, write_table
+from .tables import as_markdown, metrics_table, summary_table

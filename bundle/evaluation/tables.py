@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-__all__ = ["FLOORS", "SUMMARY", "as_markdown", "metrics_table", "summary_table", "write_table"]
+__all__ = ["FLOORS", "SUMMARY", "as_markdown", "metrics_table", "summary_table"]
 
 FLOORS = {"floor_le": "DES := LE", "floor_constant": "constant inside the breast"}
 # column -> heading
@@ -33,16 +31,6 @@ def metrics_table(
     is_floor = table["model"].isin(list(FLOORS))
     table["gamma"] = table["gamma"].astype(float).where(~is_floor)
     return table[[*LEADING, *(column for column in table.columns if column not in LEADING)]]
-
-
-def write_table(table: pd.DataFrame, path: str | os.PathLike) -> Path:
-    """Write a table as CSV beside its place and rename it."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    table.to_csv(beside, index=False, float_format="%.9g")
-    os.replace(beside, path)
-    return path
 
 
 def summary_table(table: pd.DataFrame, columns: Sequence[str] = tuple(SUMMARY)) -> pd.DataFrame:

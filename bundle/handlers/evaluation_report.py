@@ -9,7 +9,8 @@ from pathlib import Path
 import numpy as np
 from ignite.engine import Engine, Events
 
-from ..evaluation.tables import as_markdown, metrics_table, summary_table, write_table
+from ..data.whole_files import write_table
+from ..evaluation.tables import as_markdown, metrics_table, summary_table
 from ..metrics import CaseMetrics
 
 __all__ = ["EvaluationReport"]

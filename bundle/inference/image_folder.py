@@ -14,8 +14,8 @@ from ..data.cdd_cesm_files import parse_name
 from ..data.datalist import case_items, read_datalist
 from ..data.image_check import image_problem
 from ..data.images import is_image_file, read_image
+from ..data.whole_files import write_table
 from ..dicom.energy import other_than_le
-from ..evaluation.tables import write_table
 from ..keys import BatchKeys, CaseKeys
 
 __all__ = ["ImageFolder"]

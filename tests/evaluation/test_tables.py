@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from bundle.evaluation import as_markdown, metrics_table, summary_table, write_table
+from bundle.data.whole_files import write_table
+from bundle.evaluation import as_markdown, metrics_table, summary_table
 
 LEADING = ["case_id", "patient_id", "laterality", "view", "fold", "model", "gamma", "has_seg"]
 NAN = math.nan
