@@ -1,4 +1,6 @@
-"""Data in: ``python -m scripts.prepare phantom | cdd_cesm --output DIR`` writes a datalist and its folds."""
+"""Data in: ``python -m scripts.prepare phantom | cdd_cesm | cesm_dicom | ucbm_nrrd`` write a datalist and its folds;
+``audit`` looks through one before a training; ``deidentify`` copies DICOM files without what names a patient.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +13,12 @@ from bundle.data.folds import balance_table, read_folds, write_folds
 def _finish(datalist_path, k: int, seed: int, overwrite: bool) -> None:
     """Write the folds and print what was made."""
     datalist = read_datalist(datalist_path)
-    folds_path = write_folds(datalist_path, k=k, seed=seed, overwrite=overwrite)
+    try:
+        folds_path = write_folds(datalist_path, k=k, seed=seed, overwrite=overwrite)
+    except ValueError as error:
+        print(f"{datalist_path}: {len(datalist['cases'])} pairs")
+        again = f"python -m scripts.folds {datalist_path} --output {datalist_path.with_name('folds.json')} --k K"
+        raise SystemExit(f"There are no folds yet: {error} Make them: {again}") from None
     folds = read_folds(folds_path, datalist, datalist_path)["folds"]
     print(f"{datalist_path}: {len(datalist['cases'])} pairs of {len(folds)} patients")
     print(f"{folds_path}:")
@@ -89,8 +96,92 @@ def cdd_cesm(
     _finish(path, k=k, seed=seed, overwrite=overwrite)
 
 
+def cesm_dicom(
+    root: str,
+    output: str,
+    masks: str | None = None,
+    overrides: str | None = None,
+    vendors: str | None = None,
+    align: str = "none",
+    keep_ids: bool = False,
+    salt: str = "",
+    name: str = "CESM exams",
+    licence: str = "internal",
+    max_gap: float = 600.0,
+    num_workers: int | None = None,
+    k: int = 10,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> None:
+    """Turn DICOM exams, as media with a DICOMDIR or as plain folders, into a datalist; nothing is dropped in silence.
+
+    Args:
+        root: the folder; every file is opened, whatever its name.
+        output: the folder to write: datalist.json, exams.csv (a row an object), skipped.csv (path, reason), folds.json.
+        masks: folder of lesion maps (.seg.nrrd, .nrrd, NIfTI, PNG, DICOM SEG); may be root itself.
+        overrides: CSV of path, taken_for (LE | DES | HE | other), laterality, view, partner; settles what is unknown.
+        vendors: JSON of more patterns, in the form of bundle/dicom/vendors.json.
+        align: none | translate | similarity, how DES (and its lesion map) is moved onto the LE grid.
+        keep_ids: name patients by their Patient ID instead of a hash.
+        salt: secret that goes into the hash, so that nobody can try out all IDs.
+        name: of the study, in the datalist.
+        licence: of the study, in the datalist.
+        max_gap: seconds between LE and DES above which they are no pair.
+        num_workers: processes; null uses every core.
+        k: number of folds.
+        seed: of the folds.
+        overwrite: replace lists that are already there.
+    """
+    from bundle.data.cesm_dicom import write_cesm_dicom
+
+    summary = write_cesm_dicom(
+        root,
+        output,
+        masks=masks,
+        overrides=overrides,
+        vendors=vendors,
+        align=align,
+        keep_ids=keep_ids,
+        salt=str(salt),
+        name=name,
+        licence=licence,
+        max_gap=max_gap,
+        num_workers=num_workers,
+        overwrite=overwrite,
+    )
+    print("\n".join(summary.lines))
+    if summary.datalist is None:
+        raise SystemExit("No LE / DES pair was found, so no datalist is written: skipped.csv says why.")
+    _finish(summary.datalist, k=k, seed=seed, overwrite=overwrite)
+    if summary.attention:
+        raise SystemExit(1)
+
+
+def audit(
+    datalist: str,
+    output: str | None = None,
+    folds: str | None = None,
+    image_size: int = 256,
+    num_workers: int | None = None,
+) -> None:
+    """Look through a datalist before a training: audit.html to be read, audit.json, and exit status 1 on errors.
+
+    Args:
+        datalist: the file.
+        output: folder of the page; null writes it beside the datalist.
+        folds: null takes the folds.json beside the datalist, if there is one.
+        image_size: of the training, at which lesions may vanish.
+        num_workers: processes; null uses every core.
+    """
+    from bundle.data.audit import write_audit
+
+    result = write_audit(datalist, output=output, folds=folds, image_size=image_size, num_workers=num_workers)
+    print(result.summary())
+    raise SystemExit(result.exit_status)
+
+
 if __name__ == "__main__":
     try:
-        fire.Fire({"phantom": phantom, "cdd_cesm": cdd_cesm})
+        fire.Fire({"phantom": phantom, "cdd_cesm": cdd_cesm, "cesm_dicom": cesm_dicom, "audit": audit})
     except (ValueError, OSError) as error:
         raise SystemExit(str(error)) from None

@@ -7,7 +7,7 @@ missing is reported, and the walk finds what it does not name.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -35,19 +35,19 @@ class ExamFiles:
 
 
 def walk(
-    root: Path, without: Path | None = None, on_error: Callable[[OSError], object] | None = None
+    root: Path, without: Collection[Path | None] = (), on_error: Callable[[OSError], object] | None = None
 ) -> Iterator[Path]:
     """All files below a folder, in order of their names; links to folders are followed, each folder once.
 
     Args:
         root: the folder.
-        without: a folder that is left out.
+        without: folders that are left out, resolved.
         on_error: is told of each folder that cannot be listed.
     """
     seen = set()
     for folder, folders, files in os.walk(root, onerror=on_error, followlinks=True):
         status = os.stat(folder)
-        if (status.st_dev, status.st_ino) in seen or Path(folder).resolve() == without:
+        if (status.st_dev, status.st_ino) in seen or Path(folder).resolve() in without:
             folders.clear()
             continue
         seen.add((status.st_dev, status.st_ino))
@@ -55,8 +55,8 @@ def walk(
         yield from (Path(folder, name) for name in sorted(files))
 
 
-def find_exam_files(root: Path, without: Path | None = None) -> ExamFiles:
-    """Every file below ``root``, ``without`` a folder that is being written.
+def find_exam_files(root: Path, without: Collection[Path | None] = ()) -> ExamFiles:
+    """Every file below ``root``, ``without`` some folders, for instance the one that is being written.
 
     Raises:
         FileNotFoundError: when there is no such folder.

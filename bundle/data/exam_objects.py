@@ -22,7 +22,7 @@ SHOWN = ("ImageType", "AcquisitionDeviceProcessingCode", "SeriesDescription", "P
 
 @dataclass(frozen=True)
 class ExamObject:
-    """One DICOM object.
+    """One DICOM object of ``size`` bytes.
 
     ``moment`` (seconds) orders the exposures of a study and ``raw_id`` finds a folder of lesion maps; neither is
     written anywhere. UIDs are kept as they are for the pairing and written as keys.
@@ -30,6 +30,7 @@ class ExamObject:
 
     path: Path
     decision: Decision
+    size: int = 0
     sop_uid: str = ""
     study_uid: str = ""
     modality: str = ""
@@ -65,8 +66,9 @@ def read_object(path: Path, rules: Rules | None = None, salt: str = "", keep_ids
 
 def _read_object(path: Path, rules: Rules | None, salt: str, keep_ids: bool) -> ExamObject:
     ds = read_dataset(path, pixels=False)
-    if not len(ds):
-        return ExamObject(path, Decision("unreadable", reason="it ends within its header: export it again"))
+    if not ds.get("Modality") and not ds.get("Rows"):
+        reason = "it has neither a modality nor an image: it ends within its header, or is no image. Export it again"
+        return ExamObject(path, Decision("unreadable", reason=reason))
     words = identifying_words(ds)
     decision = classify(ds, rules)
     rows, columns = (int(ds.get(keyword) or 0) for keyword in ("Rows", "Columns"))
@@ -83,6 +85,7 @@ def _read_object(path: Path, rules: Rules | None, salt: str, keep_ids: bool) -> 
     return ExamObject(
         path,
         decision,
+        size=path.stat().st_size,
         sop_uid=str(ds.get("SOPInstanceUID") or ""),
         study_uid=str(ds.get("StudyInstanceUID") or ""),
         modality=str(ds.get("Modality") or ""),

@@ -87,12 +87,19 @@ def _decoding(path: Path, what: str, advice: str) -> Iterator[None]:
 def _read_dicom(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     with _decoding(path, "DICOM", "Export it again."):
         ds = read_dataset(path)
+        slope, intercept = float(ds.get("RescaleSlope") or 1), float(ds.get("RescaleIntercept") or 0)
+        frames, samples = int(ds.get("NumberOfFrames") or 1), int(ds.get("SamplesPerPixel") or 1)
+        photometric = str(ds.get("PhotometricInterpretation", "")).strip()
+        center, width = headers.window(ds)
+        meta = {
+            MetaKeys.LATERALITY: headers.laterality(ds),
+            MetaKeys.VIEW: headers.view(ds),
+            MetaKeys.PIXEL_SPACING: headers.pixel_spacing(ds),
+        }
     if "PixelData" not in ds:
         raise ValueError(f"{path} has no pixel data: expected a mammogram. Leave it out, or export it with its pixels.")
-    frames, samples = int(ds.get("NumberOfFrames") or 1), int(ds.get("SamplesPerPixel") or 1)
     if frames > 1:
         raise ValueError(f"{path} has {frames} frames: expected one projection image. Leave tomosynthesis and CT out.")
-    photometric = str(ds.get("PhotometricInterpretation", "")).strip()
     if samples > 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise ValueError(
             f"{path} has {samples} sample(s) a pixel, {photometric or 'no photometric interpretation'}: expected one, "
@@ -100,25 +107,16 @@ def _read_dicom(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
         )
     syntax = getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", None)
     named = f"DICOM pixels of transfer syntax {getattr(syntax, 'name', 'unknown')} [{syntax}]"
-    with _decoding(path, named, "Install the decoders: pip install python-gdcm pylibjpeg-openjpeg pyjpegls."):
+    with _decoding(path, named, "Install python-gdcm and pyjpegls; if they are, export it again."):
         image = ds.pixel_array.astype(np.float32)
-    slope, intercept = float(ds.get("RescaleSlope") or 1), float(ds.get("RescaleIntercept") or 0)
+        low = -(2 ** (ds.BitsStored - 1)) if ds.PixelRepresentation else 0
+        low_plus_high = (2 * low + 2**ds.BitsStored - 1) * slope + 2 * intercept
     if (slope, intercept) != (1, 0):
         image = image * np.float32(slope) + np.float32(intercept)
-    center, width = headers.window(ds)
     if photometric == "MONOCHROME1":
-        bits = int(ds.get("BitsStored") or ds.BitsAllocated)
-        low = -(2 ** (bits - 1)) if ds.get("PixelRepresentation", 0) else 0
-        low_plus_high = (2 * low + 2**bits - 1) * slope + 2 * intercept
         image = np.float32(low_plus_high) - image
         center = low_plus_high - center
-    return image, {
-        MetaKeys.LATERALITY: headers.laterality(ds),
-        MetaKeys.VIEW: headers.view(ds),
-        MetaKeys.WINDOW_CENTER: center,
-        MetaKeys.WINDOW_WIDTH: width,
-        MetaKeys.PIXEL_SPACING: headers.pixel_spacing(ds),
-    }
+    return image, {**meta, MetaKeys.WINDOW_CENTER: center, MetaKeys.WINDOW_WIDTH: width}
 
 
 def _read_nifti(path: Path) -> tuple[np.ndarray, dict[str, Any]]:

@@ -40,7 +40,9 @@ def read_overrides(path: str | os.PathLike | None) -> Overrides:
     if path is None:
         return Overrides()
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, sep=None, engine="python", encoding="utf-8-sig")
+        with open(path, encoding="utf-8-sig") as file:
+            separator = ";" if ";" in file.readline() else ","  # as spreadsheets of some countries save it
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, sep=separator, encoding="utf-8-sig")
     except (ValueError, UnicodeDecodeError) as error:
         raise ValueError(f"{path} is no override file ({error}): expected a CSV of {', '.join(COLUMNS)}.") from error
     table.columns = [str(name).strip() for name in table.columns]

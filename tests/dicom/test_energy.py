@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
+
 import pydicom
 import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from bundle.dicom.energy import energy, other_than_le
+from bundle.dicom.energy import classify, energy, other_than_le, read_rules
 
 DIGITAL_MAMMOGRAPHY = "1.2.840.10008.5.1.4.1.1.1.2"
 
@@ -101,3 +103,108 @@ class TestFilesThatDoNotSay:
 
     def test_no_file_is_left_to_the_reader(self, tmp_path):
         assert other_than_le(tmp_path / "a.dcm") == ""
+
+
+class TestClassify:
+    """The order of decision: what can be no CESM image, Image Type, processing code, description, KVP, unknown."""
+
+    GE_LE = ("ORIGINAL", "PRIMARY", "", "LOW_ENERGY")
+
+    def header(self, **entries):
+        ds = Dataset()
+        for keyword, value in {"Modality": "MG", "Rows": 4, "Columns": 4, **entries}.items():
+            setattr(ds, keyword, value)
+        return ds
+
+    @pytest.mark.parametrize(
+        ("entries", "taken_for", "rule"),
+        [
+            ({"ImageType": list(GE_LE), "AcquisitionDeviceProcessingCode": "GEMS_CESM_1"}, "LE", "image type"),
+            (
+                {"AcquisitionDeviceProcessingCode": "GEMS_FFDM_PV", "SeriesDescription": "subtracted"},
+                "LE",
+                "processing code",
+            ),
+            ({"AcquisitionDeviceProcessingCode": "GEMS_CESM_1", "KVP": 29}, "DES", "processing code"),
+            ({"SeriesDescription": "R CC Recombined", "KVP": 29}, "DES", "description"),
+            ({"ProtocolName": "LOW-ENERGY"}, "LE", "description"),
+            ({"ImageComments": "high energy"}, "HE", "description"),
+            ({"AcquisitionDeviceProcessingDescription": "Subtraction"}, "DES", "description"),
+            ({"SeriesDescription": "low energy and recombined", "KVP": 30}, "LE", "KVP"),  # of the whole series
+            ({"SeriesDescription": "CESM des seins", "KVP": 49}, "HE", "KVP"),  # French
+            ({"KVP": 25}, "LE", "KVP"),
+            ({"KVP": 34}, "LE", "KVP"),
+            ({"KVP": 35}, "unknown", ""),
+            ({"KVP": 45}, "HE", "KVP"),
+            ({"KVP": None}, "unknown", ""),
+            ({"KVP": ""}, "unknown", ""),
+        ],
+    )
+    def test_order(self, entries, taken_for, rule):
+        decision = classify(self.header(**entries))
+        assert (decision.taken_for, decision.rule) == (taken_for, rule)
+        assert bool(decision.reason) == (taken_for not in ("LE", "DES"))
+
+    @pytest.mark.parametrize(
+        ("entries", "said"),
+        [
+            ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.13.1.3"}, "it is tomosynthesis"),
+            ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.2.1"}, "FOR PROCESSING"),
+            ({"PixelIntensityRelationship": "LIN"}, "raw detector values"),
+            ({"NumberOfFrames": 3}, "3 frames"),
+            ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, "colour image (RGB)"),
+            ({"PhotometricInterpretation": "PALETTE COLOR"}, "colour image"),
+        ],
+    )
+    def test_refused_before_anything_else_is_asked(self, entries, said):
+        decision = classify(self.header(ImageType=list(self.GE_LE), **entries))
+        assert decision.taken_for == "other"
+        assert said in decision.reason
+
+    def test_a_processed_image_may_be_linear(self):
+        ds = self.header(ImageType=list(self.GE_LE), PixelIntensityRelationship="LIN")
+        ds.PresentationIntentType = "FOR PRESENTATION"
+        assert classify(ds).taken_for == "LE"
+
+
+class TestVendorFile:
+    def write(self, tmp_path, *entries):
+        path = tmp_path / "vendors.json"
+        path.write_text(json.dumps({"vendors": list(entries)}))
+        return path
+
+    def test_it_goes_before_the_rules_of_the_bundle(self, tmp_path):
+        rules = read_rules(
+            self.write(
+                tmp_path, {"manufacturer": "^Acme", "image_type": {"DES": ["^IODINE$"]}, "kvp": {"LE": [35, 40]}}
+            )
+        )
+        ds = Dataset()
+        ds.Modality, ds.ImageType, ds.KVP = "MG", ["DERIVED", "PRIMARY", "IODINE"], 37
+        assert classify(ds, rules).taken_for == "unknown"  # another manufacturer
+        ds.Manufacturer = "ACME imaging"
+        assert classify(ds, rules).taken_for == "DES"
+        ds.ImageType = ["ORIGINAL", "PRIMARY"]
+        assert (classify(ds, rules).taken_for, classify(ds).taken_for) == ("LE", "unknown")
+
+    def test_everything_that_is_wrong_is_said_at_once(self, tmp_path):
+        path = self.write(
+            tmp_path,
+            7,
+            {"image_types": {}},
+            {"image_type": {"des": ["A"]}},
+            {"description": {"LE": "low"}},
+            {"kvp": {"LE": [25]}},
+            {"manufacturer": "("},
+        )
+        with pytest.raises(ValueError, match=r"has 6 problem") as error:
+            read_rules(path)
+        for said in ("entry 1: 7", "'image_types'", "entry 3", "a list of patterns", "lowest, highest", "no regular"):
+            assert said in str(error.value)
+
+    def test_no_vendor_file(self, tmp_path):
+        (tmp_path / "a.json").write_text("[1]")
+        with pytest.raises(ValueError, match="is no vendor file"):
+            read_rules(tmp_path / "a.json")
+        with pytest.raises(FileNotFoundError):
+            read_rules(tmp_path / "b.json")

@@ -67,3 +67,32 @@ def test_pixel_spacing_is_row_then_column():
     assert pixel_spacing(both) == (0.09, 0.08)
     assert pixel_spacing(header(ImagerPixelSpacing=["0.1", "0.2"])) == (0.1, 0.2)
     assert all(math.isnan(step) for step in pixel_spacing(header()))
+
+
+class TestClinicalViewOfGe:
+    """Private (0045,101B), where nothing else says side and view."""
+
+    def header(self, value, vr="LO"):
+        ds = Dataset()
+        ds.add_new(0x00450010, "LO", "GEMS_SENO_02")
+        ds.add_new(0x0045101B, vr, value)
+        return ds
+
+    @pytest.mark.parametrize(
+        ("value", "vr", "said"),
+        [
+            ("LCC", "LO", ("L", "CC")),
+            ("RMLO ", "LO", ("R", "MLO")),
+            (b"LMLO\0", "UN", ("L", "MLO")),  # of implicit VR
+            ("CC", "LO", ("", "")),
+            ("", "LO", ("", "")),
+        ],
+    )
+    def test_read(self, value, vr, said):
+        ds = self.header(value, vr)
+        assert (laterality(ds), view(ds)) == said
+
+    def test_the_standard_goes_before_it(self):
+        ds = self.header("LCC")
+        ds.ImageLaterality, ds.ViewPosition = "R", "MLO"
+        assert (laterality(ds), view(ds)) == ("R", "MLO")
