@@ -128,8 +128,8 @@ class _Index:
         def decide(hits: Sequence[Target], rule: Rule, why: str) -> tuple[list[Match], str]:
             if len({target.case_id for target in hits}) > 1:
                 return [], (
-                    f"it is ambiguous: {why}, of {_listed(hits)}. Name it as the one image that it was drawn on, or put "
-                    "it into that image's folder"
+                    f"it is ambiguous: {why}, of {_listed(hits)}. Name it as the one image that it was drawn on, or "
+                    "put it into that image's folder"
                 )
             pair = self.by_case[hits[0].case_id] if rule == "folder" else hits
             return [Match(path, _drawn_on(pair, inside, near), rule)], ""
@@ -167,8 +167,8 @@ class _Index:
         ]
         if not fitting:
             return [], (
-                f"its name says {' '.join(filter(None, (side, view))).upper()}, but its folder is that of {_listed(near)}. "
-                "Rename it as its image, or put it where its image lies"
+                f"its name says {' '.join(filter(None, (side, view))).upper()}, but its folder is that of "
+                f"{_listed(near)}. Rename it as its image, or put it where its image lies"
             )
         return decide(fitting, "folder", "several images of its folder go with its name")
 

@@ -421,7 +421,7 @@ def _write_others(tree: _Tree, person: Person) -> None:
     tree.image("others/sizes", "DES", shown.des[:-3], reason="no LE|rows|size", **side)
     side |= {"study": "53"}
     broken = "truncated|pixel|could not be read"
-    tree.image("others/broken", "LE", shown.le, name="le.dcm", reason=f"no DES|{broken}", **side)
+    tree.image("others/broken", "LE", shown.le, name="le.dcm", reason="partner", **side)
     path = tree.image("others/broken", "DES", shown.des, name="truncated.dcm", reason=broken, **side)
     whole = (tree.made.root / path).read_bytes()
     (tree.made.root / path).write_bytes(whole[: len(whole) - shown.des.nbytes // 2])
