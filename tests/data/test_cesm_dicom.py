@@ -139,30 +139,6 @@ class TestTraps:
         assert [word for word in tree.identity if word.lower() in text] == []
 
 
-@pytest.fixture(scope="module")
-def forms(tmp_path_factory):
-    """One study in two forms of DICOM, with patients named by their ID."""
-    folder = tmp_path_factory.mktemp("forms")
-    made = {}
-    for form in ("dicomdir", "folder"):
-        tree = write_clean_study(folder / form, form)
-        summary = write_cesm_dicom(tree.root, folder / f"{form}_out", masks=tree.masks, keep_ids=True)
-        assert summary.attention == 0, summary.lines
-        made[form] = read_datalist(summary.datalist)
-    return made
-
-
-def test_a_medium_and_a_folder_give_the_same_cases(forms):
-    def cases(form):
-        return [
-            {key: value if key not in ("le", "des", "seg") else bool(value) for key, value in case.items()}
-            for case in forms[form]["cases"]
-        ]
-
-    assert cases("dicomdir") == cases("folder")
-    assert {"P1_R_CC", "P1_R_CC_2"} <= {case["case_id"] for case in cases("folder")}
-
-
 def test_the_result_does_not_depend_on_the_processes(tmp_path):
     tree = write_clean_study(tmp_path / "exams", "folder", patients=1)
     for count in (1, 2):
