@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import fire
 
 from bundle.data.datalist import read_datalist
@@ -157,6 +159,63 @@ def cesm_dicom(
         raise SystemExit(1)
 
 
+def ucbm_nrrd(
+    root: str,
+    output: str,
+    masks: str | None = None,
+    num_workers: int | None = None,
+    k: int = 10,
+    seed: int = 0,
+    overwrite: bool = False,
+) -> None:
+    """Turn the research form of CESM@UCBM (NRRD pairs, index files with windows) into a datalist.
+
+    Args:
+        root: the folder; images and index files are found by name at any depth.
+        output: the folder to write; lesion maps go to its ``images/``.
+        masks: folder of lesion maps, where that is not a folder ``masks`` below root.
+        num_workers: processes; null uses every core.
+        k: number of folds.
+        seed: of the folds.
+        overwrite: replace a datalist that is already there.
+    """
+    from bundle.data.ucbm_nrrd import write_ucbm_nrrd
+
+    path = write_ucbm_nrrd(root, output, masks=masks, num_workers=num_workers, overwrite=overwrite)
+    _finish(path, k=k, seed=seed, overwrite=overwrite)
+
+
+def deidentify(
+    root: str,
+    output: str,
+    salt: str | None = None,
+    vendors: str | None = None,
+    num_workers: int | None = None,
+    overwrite: bool = False,
+) -> None:
+    """Copy the DICOM images of a folder without what names a patient, by the basic profile of PS3.15.
+
+    Args:
+        root: the folder.
+        output: the folder to write: <pseudonym>/<study>/<object>.dcm, and deidentified.csv, which names the originals.
+        salt: secret of the pseudonyms and new UIDs; the same one gives the same ones. Null draws one that is forgotten.
+        vendors: JSON of more patterns, in the form of bundle/dicom/vendors.json.
+        num_workers: processes; null uses every core.
+        overwrite: replace what an earlier run with the same salt wrote.
+    """
+    from bundle.data.deidentified_folder import deidentify_folder
+
+    secret = None if salt is None else str(salt)
+    rows = deidentify_folder(root, output, salt=secret, num_workers=num_workers, overwrite=overwrite, vendors=vendors)
+    counts = Counter(row.state for row in rows)
+    print(f"{output}/deidentified.csv: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
+    for row in rows:
+        if row.state in ("refused", "failed"):
+            print(f"  {row.path}: {row.state}: {row.reason}")
+    if counts["refused"] or counts["failed"]:
+        raise SystemExit(1)
+
+
 def audit(
     datalist: str,
     output: str | None = None,
@@ -182,6 +241,15 @@ def audit(
 
 if __name__ == "__main__":
     try:
-        fire.Fire({"phantom": phantom, "cdd_cesm": cdd_cesm, "cesm_dicom": cesm_dicom, "audit": audit})
+        fire.Fire(
+            {
+                "phantom": phantom,
+                "cdd_cesm": cdd_cesm,
+                "cesm_dicom": cesm_dicom,
+                "ucbm_nrrd": ucbm_nrrd,
+                "audit": audit,
+                "deidentify": deidentify,
+            }
+        )
     except (ValueError, OSError) as error:
         raise SystemExit(str(error)) from None

@@ -106,7 +106,7 @@ def read_datalist(path: str | os.PathLike) -> dict[str, Any]:
     if not path.is_file():
         raise FileNotFoundError(
             f"There is no datalist {path}. "
-            f"Make one: python -m scripts.prepare phantom | cdd_cesm --output {path.parent}"
+            f"Make one: python -m scripts.prepare phantom | cdd_cesm | cesm_dicom | ucbm_nrrd --output {path.parent}"
         )
     try:
         datalist = json.loads(path.read_text(encoding="utf-8"))
