@@ -151,10 +151,12 @@ def cesm_dicom(
         num_workers=num_workers,
         overwrite=overwrite,
     )
-    print("\n".join(summary.lines))
-    if summary.datalist is None:
-        raise SystemExit("No LE / DES pair was found, so no datalist is written: skipped.csv says why.")
-    _finish(summary.datalist, k=k, seed=seed, overwrite=overwrite)
+    try:
+        if summary.datalist is None:
+            raise SystemExit("No LE / DES pair was found, so no datalist is written: skipped.csv says why.")
+        _finish(summary.datalist, k=k, seed=seed, overwrite=overwrite)
+    finally:
+        print("\n".join(summary.lines))
     if summary.attention:
         raise SystemExit(1)
 

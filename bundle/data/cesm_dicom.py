@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -206,16 +206,12 @@ def write_cesm_dicom(
     return summarise(datalist, cases, objects, pairs, outcomes, skipped, files.media, output)
 
 
-def _left(objects: Sequence[ExamObject], alone: Mapping[Path, str], used: set[Path], known: set[Path]) -> list[Skipped]:
+def _left(objects: Sequence[ExamObject], alone: Sequence[Skipped], used: set[Path], known: set[Path]) -> list[Skipped]:
     """Objects that are in no pair and of which nothing has been said yet."""
-    left = []
+    told = known | used
+    left = [entry for entry in alone if entry.path not in told]
     for item in objects:
-        if item.path in known or item.path in used:
-            continue
-        decision = item.decision
-        if item.path in alone:
-            left.append(Skipped(item.path, alone[item.path], expected="expected CC or MLO" in alone[item.path]))
-        elif decision.taken_for not in ("LE", "DES"):
-            settled = decision.taken_for in ("HE", "other")
-            left.append(Skipped(item.path, decision.reason, expected=settled))
+        if item.path not in told and item.decision.taken_for not in ("LE", "DES"):
+            settled = item.decision.taken_for in ("HE", "other")
+            left.append(Skipped(item.path, item.decision.reason, expected=settled))
     return left

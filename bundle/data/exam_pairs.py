@@ -12,6 +12,7 @@ import numpy as np
 from scipy.optimize import linear_sum_assignment
 
 from .datalist import VIEWS
+from .exam_files import Skipped
 from .exam_objects import ExamObject
 
 __all__ = ["ExamPair", "pair_objects"]
@@ -29,7 +30,7 @@ class ExamPair:
 
 def pair_objects(
     objects: Iterable[ExamObject], partners: Mapping[Path, Path] | None = None, max_gap: float = 600.0
-) -> tuple[list[ExamPair], dict[Path, str]]:
+) -> tuple[list[ExamPair], list[Skipped]]:
     """Pair the LE and DES objects of one study, side, view, rows and columns.
 
     In this order: a partner that the user named; the DES's Source Image Sequence; the one way to pair all the rest
@@ -43,16 +44,16 @@ def pair_objects(
 
     Returns:
         the pairs in the order of their case identifiers ``<patient>_<side>_<view>``, the second of a woman's ``_2`` and
-        so on in the order of time; and the path of what stays alone with the reason.
+        so on in the order of time; and what stays alone, with the reason.
     """
     groups: dict[tuple, list[ExamObject]] = defaultdict(list)
-    alone: dict[Path, str] = {}
+    alone: list[Skipped] = []
     for item in objects:
         if item.decision.taken_for not in ("LE", "DES"):
             continue
         wrong = _unplaced(item)
         if wrong:
-            alone[item.path] = wrong
+            alone.append(Skipped(item.path, wrong, expected=item.view not in ("", *VIEWS)))
         else:
             key = (item.patient, item.study_uid, item.laterality, item.view, item.rows, item.columns)
             groups[key].append(item)
@@ -60,7 +61,7 @@ def pair_objects(
     for group in groups.values():
         found, left = _pair_group(sorted(group, key=_order), partners or {}, max_gap)
         pairs += found
-        alone |= left
+        alone += left
     return _named(pairs), alone
 
 
@@ -85,7 +86,7 @@ def _order(item: ExamObject) -> tuple:
 
 def _pair_group(
     group: Sequence[ExamObject], partners: Mapping[Path, Path], max_gap: float
-) -> tuple[list[tuple[ExamObject, ExamObject, str]], dict[Path, str]]:
+) -> tuple[list[tuple[ExamObject, ExamObject, str]], list[Skipped]]:
     les = [item for item in group if item.decision.taken_for == "LE"]
     dess = [item for item in group if item.decision.taken_for == "DES"]
     pairs: list[tuple[ExamObject, ExamObject, str]] = []
@@ -109,10 +110,10 @@ def _pair_group(
         "DES": reason or "it has no LE" + _of(pairs),
         "DERIVED LE": "an ORIGINAL LE image of its exposure is used",
     }
-    alone = {}
+    alone = []
     for item in (*les, *dess):
         derived = item.decision.taken_for == "LE" and not item.is_original and any(le.is_original for le, _, _ in pairs)
-        alone[item.path] = reasons["DERIVED LE" if derived else item.decision.taken_for]
+        alone.append(Skipped(item.path, reasons["DERIVED LE" if derived else item.decision.taken_for], derived))
     return pairs, alone
 
 

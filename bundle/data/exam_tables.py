@@ -80,7 +80,9 @@ def summarise(
     skipped: Sequence[Skipped],
     media: int,
     output: Path,
+    shown: int = 12,
 ) -> Summary:
+    """Count everything; reasons are told without the paths, which may name a patient."""
     attention = [entry for entry in skipped if not entry.expected]
     paired = [pair.paired_by for pair, outcome in zip(pairs, outcomes, strict=True) if outcome.case is not None]
     with_map = sum(case[BatchKeys.SEG] is not None for case in cases)
@@ -94,4 +96,10 @@ def summarise(
         lines.append(f"  {len(by_study)} patient(s) without an ID, or name and birth date: each study counts as one")
     lines.append(f"  {with_map} pairs with a lesion map, from {sum(len(outcome.maps) for outcome in outcomes)} file(s)")
     lines.append(f"{output / 'skipped.csv'}: {len(skipped)} files, {len(attention)} of them need a look")
+    reasons = Counter(entry.reason for entry in attention).most_common()
+    lines += [
+        f"  {count} x {reason if len(reason) < 160 else reason[:157] + '...'}" for reason, count in reasons[:shown]
+    ]
+    if len(reasons) > shown:
+        lines.append(f"  and {len(reasons) - shown} more reasons")
     return Summary(datalist, tuple(lines), len(attention))

@@ -27,7 +27,7 @@ def item(name, taken_for="LE", **entries):
 def paired(*objects, **options):
     pairs, alone = pair_objects(objects, **options)
     said = [(pair.le.path.name, pair.des.path.name, pair.paired_by) for pair in pairs]
-    return said, {path.name: reason for path, reason in alone.items()}
+    return said, {entry.path.name: entry.reason for entry in alone}
 
 
 class TestByWhat:
@@ -123,6 +123,11 @@ class TestWhatIsNoPair:
 
     def test_he_and_others_are_passed_over(self):
         assert paired(item("he", "HE"), item("us", "other"), item("x", "unknown")) == ([], {})
+
+
+def test_what_is_as_it_should_be_needs_no_look():
+    _, alone = pair_objects([item("ml", view="ML"), item("none", view=""), item("le")])
+    assert {entry.path.name: entry.expected for entry in alone} == {"ml": True, "none": False, "le": False}
 
 
 class TestNames:
