@@ -122,7 +122,8 @@ def _drawn(job: ExamJob, le: np.ndarray, des: np.ndarray, outcome: Outcome) -> d
 
 
 def told(error: Exception, path: Path) -> str:
-    """What went wrong, without the path, which has a column of its own."""
-    if not isinstance(error, ValueError | OSError):
-        return f"cannot be read ({type(error).__name__})"
-    return " ".join(str(error).replace(f"{path} ", "").split()) or type(error).__name__
+    """What went wrong, without the path, which has a column of its own, and without what a damaged header swallowed."""
+    text = " ".join(str(error).replace(f"{path} ", "").split())
+    if not isinstance(error, ValueError | OSError) or not text.isprintable():
+        return f"cannot be read ({type(error).__name__}): export it again"
+    return text or type(error).__name__

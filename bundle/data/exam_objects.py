@@ -93,7 +93,7 @@ def _read_object(path: Path, rules: Rules | None, salt: str, keep_ids: bool) -> 
         patient_source=source,
         raw_id=raw_id,
         laterality=headers.laterality(ds),
-        view=headers.view(ds),
+        view=_plain(headers.view(ds), words),
         rows=rows,
         columns=columns,
         moment=_moment(ds),
@@ -118,9 +118,13 @@ def _values(value: Any) -> list[Any]:
 
 
 def _plain(value: Any, words: Mapping[str, str]) -> str:
-    """A value for a table, on one line, without the words that name a woman."""
+    """A value for a table, on one line, without the words that name a woman.
+
+    A damaged length makes a value swallow the elements behind it, names and all: such a one is not shown.
+    """
     text = "\\".join(map(str, value)) if not isinstance(value, str) and hasattr(value, "__iter__") else str(value or "")
-    return masked(re.sub(r"[\x00-\x1f\x7f\ud800-\udfff]+", " ", text)[:200], words).strip()
+    line = re.sub(r"[\r\n\t\f]+", " ", text).rstrip("\0 ")
+    return masked(line[:200], words).strip() if line.isprintable() else "(unreadable)"
 
 
 def _number(value: Any) -> int | None:

@@ -118,7 +118,7 @@ def refusal(ds: Dataset) -> str:
     """Why an object can be no image of a CESM exposure, whatever its energy; "" where nothing speaks against it."""
     modality = str(ds.get("Modality") or "")
     if modality != "MG":
-        return f"its modality is {modality or 'not given'}, expected MG"
+        return f"its modality is {_code(modality)}, expected MG"
     if SYNTHETIC_DATA in ds and str(ds[SYNTHETIC_DATA].value).upper() == "YES":
         return "it is synthetic data"
     sop_class = str(ds.get("SOPClassUID") or "")
@@ -134,7 +134,7 @@ def refusal(ds: Dataset) -> str:
         return f"it has {frames} frames, as tomosynthesis does"
     samples, photometric = _whole(ds.get("SamplesPerPixel")), str(ds.get("PhotometricInterpretation") or "MONOCHROME2")
     if samples > 1 or not photometric.startswith("MONOCHROME"):
-        return f"it is a colour image ({photometric}), expected MONOCHROME1 or MONOCHROME2"
+        return f"it is a colour image ({_code(photometric)}), expected MONOCHROME1 or MONOCHROME2"
     return ""
 
 
@@ -196,6 +196,11 @@ def _names(value: Any, patterns: Any) -> bool:
     """Whether a value, or one of several, holds one of the patterns."""
     values = [value] if isinstance(value, str) else (value or [])
     return any(re.search(pattern, str(text), re.IGNORECASE) for text in values for pattern in patterns)
+
+
+def _code(text: str) -> str:
+    """A code string as the standard has them; of a damaged header, whatever it swallowed must not be quoted."""
+    return (text if re.fullmatch(r"[A-Z0-9_ ]{1,16}", text) else "unreadable") if text else "not given"
 
 
 def _number(value: Any) -> float | None:

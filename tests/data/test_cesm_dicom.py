@@ -18,6 +18,7 @@ from exam_tree import write_clean_study, write_many, write_traps
 from bundle.data.cesm_dicom import write_cesm_dicom
 from bundle.data.datalist import read_datalist
 from bundle.data.images import read_image
+from bundle.dicom.files import has_dicom_mark
 
 ROOT = Path(__file__).parents[2]
 
@@ -173,24 +174,33 @@ def like(path):
     return {keyword: ds.get(keyword) for keyword in ours if ds.get(keyword) is not None}
 
 
-class TestDamagedFiles:
-    def test_300_damaged_files_are_all_reported(self, tmp_path, capfd):
-        tree = write_clean_study(tmp_path / "clean", "folder", patients=4, size=(64, 54))
-        paths = [tree.root / truth.path for truth in tree.truth]
-        (tmp_path / "damaged").mkdir()
-        rng = np.random.default_rng(20260101)
-        damaged = []
-        while len(damaged) < 300:
-            damaged += corrupt(paths, tmp_path / "damaged" / str(len(damaged)), rng)
-        summary = write_cesm_dicom(tmp_path / "damaged", tmp_path / "out", time_limit=20)
-        skipped = pd.read_csv(tmp_path / "out" / "skipped.csv")
+@pytest.mark.parametrize("count", [300, pytest.param(3000, marks=pytest.mark.slow)])
+def test_damaged_files_are_all_reported(tmp_path, capfd, count):
+    """Of every transfer syntax: bytes flipped, cut, tags removed. A swallowed name must not come out in a reason."""
+    tree = write_traps(tmp_path / "whole", size=(64, 54))
+    paths = [tree.root / truth.path for truth in tree.truth]
+    paths = [path for path in paths if path.name.upper() != "DICOMDIR" and has_dicom_mark(path)]
+    rng = np.random.default_rng(20260101)
+    damaged, told, written = 0, 0, []
+    while damaged < count:
+        folder, output = tmp_path / f"damaged{damaged}", tmp_path / f"out{damaged}"
+        copies = {path.resolve() for path, _ in corrupt(paths[: count - damaged], folder, rng)}
+        summary = write_cesm_dicom(folder, output, time_limit=20)
+        skipped = pd.read_csv(output / "skipped.csv")
+        exams = pd.read_csv(output / "exams.csv").drop(columns=["path", "partner"])
         used = set()
         if summary.datalist is not None:
             for case in read_datalist(summary.datalist)["cases"]:
-                used |= {(tmp_path / "out" / case[key]).resolve() for key in ("le", "des")}
-        told = {(tmp_path / "damaged" / path).resolve() for path in skipped.path}
-        assert {path.resolve() for path, _ in damaged} - told - used == set()
-        assert "Traceback" not in capfd.readouterr().err
+                used |= {(output / case[key]).resolve() for key in ("le", "des")}
+        named = {(folder / path).resolve() for path in skipped.path}
+        assert copies - named - used == set()
+        damaged, told = damaged + len(copies), told + len(named)
+        written += [*skipped.reason, exams.to_csv(), *(line.replace(str(tmp_path), "") for line in summary.lines)]
+    assert told > count / 3
+    said = "".join(capfd.readouterr())
+    assert "Traceback" not in said
+    text = "\n".join([said, *written]).lower()
+    assert [word for word in tree.identity if word.lower() in text] == []
 
 
 class TestManyFiles:
