@@ -153,7 +153,7 @@ def write_cesm_dicom(
     """
     if align not in METHODS:
         raise ValueError(f"align is {align!r}, expected one of {METHODS}.")
-    root, output = Path(root).resolve(), Path(output).resolve()
+    root, output, given = Path(root).resolve(), Path(output).resolve(), Path(output)
     if root.is_file() and root.name.upper() == "DICOMDIR":
         root = root.parent
     masks = Path(masks).resolve() if masks is not None else None
@@ -195,7 +195,7 @@ def write_cesm_dicom(
     datalist = None
     if cases:
         datalist = write_datalist(
-            output / "datalist.json",
+            given / "datalist.json",
             name=name,
             source=f"DICOM exams, {files.media} DICOMDIR" if files.media else "DICOM exams",
             licence=licence,
@@ -203,7 +203,7 @@ def write_cesm_dicom(
             overwrite=overwrite,
             align=align,
         )
-    return summarise(datalist, cases, objects, pairs, outcomes, skipped, files.media, output)
+    return summarise(datalist, cases, objects, pairs, outcomes, skipped, files.media, given)
 
 
 def _left(objects: Sequence[ExamObject], alone: Sequence[Skipped], used: set[Path], known: set[Path]) -> list[Skipped]:
