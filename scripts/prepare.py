@@ -4,7 +4,9 @@
 
 from __future__ import annotations
 
+import inspect
 from collections import Counter
+from collections.abc import Callable
 
 import fire
 
@@ -30,6 +32,13 @@ def _finish(datalist_path, k: int, seed: int, overwrite: bool) -> None:
         print(f"{len(skipped)} file(s) could not be used (all of them stand in {datalist_path} under 'skipped'):")
         print("\n".join(f"  {entry['path']}: {entry['reason']}" for entry in skipped[:10]))
         raise SystemExit(1)
+
+
+def _as_typed(command: Callable[..., None]) -> Callable[..., None]:
+    """Texts stay texts: Fire would take a folder ``2024`` for a number and a name ``a, b`` for a tuple."""
+    parameters = inspect.signature(command).parameters.values()
+    texts = [parameter.name for parameter in parameters if str(parameter.annotation).split(" ")[0] == "str"]
+    return fire.decorators.SetParseFns(**dict.fromkeys(texts, str))(command)
 
 
 def phantom(
@@ -106,7 +115,7 @@ def cesm_dicom(
     vendors: str | None = None,
     align: str = "none",
     keep_ids: bool = False,
-    salt: str = "",
+    salt: str | None = None,
     name: str = "CESM exams",
     licence: str = "internal",
     max_gap: float = 600.0,
@@ -125,7 +134,7 @@ def cesm_dicom(
         vendors: JSON of more patterns, in the form of bundle/dicom/vendors.json.
         align: none | translate | similarity, how DES (and its lesion map) is moved onto the LE grid.
         keep_ids: name patients by their Patient ID instead of a hash.
-        salt: secret that goes into the hash, so that nobody can try out all IDs.
+        salt: secret that goes into the hash, so that nobody can try out all IDs; null for none.
         name: of the study, in the datalist.
         licence: of the study, in the datalist.
         max_gap: seconds between LE and DES above which they are no pair.
@@ -144,7 +153,7 @@ def cesm_dicom(
         vendors=vendors,
         align=align,
         keep_ids=keep_ids,
-        salt=str(salt),
+        salt=salt,
         name=name,
         licence=licence,
         max_gap=max_gap,
@@ -207,8 +216,7 @@ def deidentify(
     """
     from bundle.data.deidentified_folder import deidentify_folder
 
-    secret = None if salt is None else str(salt)
-    rows = deidentify_folder(root, output, salt=secret, num_workers=num_workers, overwrite=overwrite, vendors=vendors)
+    rows = deidentify_folder(root, output, salt=salt, num_workers=num_workers, overwrite=overwrite, vendors=vendors)
     counts = Counter(row.state for row in rows)
     print(f"{output}/deidentified.csv: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
     for row in rows:
@@ -243,15 +251,7 @@ def audit(
 
 if __name__ == "__main__":
     try:
-        fire.Fire(
-            {
-                "phantom": phantom,
-                "cdd_cesm": cdd_cesm,
-                "cesm_dicom": cesm_dicom,
-                "ucbm_nrrd": ucbm_nrrd,
-                "audit": audit,
-                "deidentify": deidentify,
-            }
-        )
+        commands = (phantom, cdd_cesm, cesm_dicom, ucbm_nrrd, audit, deidentify)
+        fire.Fire({command.__name__: _as_typed(command) for command in commands})
     except (ValueError, OSError) as error:
         raise SystemExit(str(error)) from None

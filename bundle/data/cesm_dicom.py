@@ -2,34 +2,33 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections import defaultdict
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import Literal
 
 import pandas as pd
 
 from ..dicom.energy import Decision, read_rules
-from .datalist import write_datalist
-from .dicom_seg import seg_references
-from .exam_cases import ExamJob, Outcome, make_case, told
-from .exam_files import Skipped, find_exam_files, walk
+from .datalist import read_datalist, write_datalist
+from .exam_cases import ExamJob, Outcome, make_case
+from .exam_files import Skipped, find_exam_files
+from .exam_maps import find_maps, map_targets, match_to_cases
 from .exam_objects import ExamObject, read_object
-from .exam_pairs import ExamPair, pair_objects
+from .exam_pairs import pair_objects
+from .exam_patients import name_patients
 from .exam_tables import Summary, exams_table, relative, summarise
 from .isolation import Failure, work_apart
-from .map_files import is_map_file
-from .map_matching import Match, Target, match_maps
 from .overrides import apply_overrides, read_overrides
 from .registration import METHODS
 from .whole_files import write_table
 
 __all__ = ["Summary", "write_cesm_dicom"]
 
-MAP_SUFFIXES = (".seg.nrrd", ".nrrd", ".nii", ".nii.gz", ".png")
+LISTS = ("datalist.json", "exams.csv", "skipped.csv", "folds.json")
 
 
 def _scan(paths: Sequence[Path], work: Callable[[Path], ExamObject], num_workers: int | None) -> list[ExamObject]:
@@ -41,69 +40,64 @@ def _scan(paths: Sequence[Path], work: Callable[[Path], ExamObject], num_workers
     ]
 
 
-def _once(objects: Sequence[ExamObject]) -> list[ExamObject]:
-    """Each object once: of copies under several paths the largest file counts, because a shorter one may be cut."""
-    copies: dict[str, list[int]] = defaultdict(list)
+def _once(objects: Sequence[ExamObject]) -> tuple[list[ExamObject], int]:
+    """Each object once, and how many share their SOP Instance UID with a different one.
+
+    Of copies under several paths that counts which the user named, else the largest file, because a shorter one may be
+    cut. A UID of different objects is no UID: nothing is paired by it.
+    """
+    same: dict[str, list[int]] = defaultdict(list)
     for place, item in enumerate(objects):
         if item.sop_uid and item.decision.taken_for not in ("unreadable", "other"):
-            copies[item.sop_uid].append(place)
-    kept = list(objects)
-    for places in copies.values():
-        first = max(places, key=lambda place: (objects[place].size, -place))
+            same[item.sop_uid].append(place)
+    kept, shared = list(objects), 0
+    for places in same.values():
+        if len({(objects[place].study_uid, objects[place].raw_id, *_shape(objects[place])) for place in places}) > 1:
+            shared += len(places)
+            for place in places:
+                kept[place] = replace(objects[place], sop_uid="")
+            continue
+        first = max(places, key=lambda place: (objects[place].decision.rule == "override", objects[place].size, -place))
         for place in places:
             if place != first:
                 reason = f"it is the same object (SOP Instance UID) as no. {first + 1} of exams.csv"
                 kept[place] = replace(objects[place], decision=Decision("other", "copy", reason))
-    return kept
+    return kept, shared
 
 
-def _find_maps(
-    root: Path, masks: Path | None, output: Path, objects: Sequence[ExamObject], skipped: list[Skipped]
-) -> list[Path]:
-    """Files that may be lesion maps: those below ``masks``, and DICOM SEG objects wherever they lie."""
-    found = [item.path for item in objects if item.modality == "SEG"]
-    if masks is None:
-        return found
-    known = set(found)
-    for path in walk(masks, [output]):
-        if path in known:
-            continue
-        if path.name.lower().endswith(MAP_SUFFIXES) or (masks != root and is_map_file(path)):
-            found.append(path)
-        elif masks != root:
-            reason = f"no lesion map: expected {', '.join(MAP_SUFFIXES)} or DICOM SEG"
-            skipped.append(Skipped(path, reason, expected=path.name.startswith(".")))
-    return found
+def _shape(item: ExamObject) -> tuple[str, str, int, int]:
+    return item.laterality, item.view, item.rows, item.columns
 
 
-def _targets(pair: ExamPair, root: Path) -> list[Target]:
-    def of(item: ExamObject, kind: Literal["DES", "LE"]) -> Target:
-        names = tuple(name for name in (item.raw_id, item.patient) if name)
-        folder = item.path.relative_to(root).parent
-        return Target(pair.case_id, kind, item.path, folder, item.sop_uid, names, item.laterality, item.view)
+def _check(
+    align: str, salt: str | None, max_gap: float, root: Path, output: Path, masks: Path | None, overwrite: bool
+) -> None:
+    """Everything about the arguments that can be said before a file is opened."""
+    if align not in METHODS:
+        raise ValueError(f"align is {align!r}, expected one of {METHODS}.")
+    if salt is not None and salt in ("", "True", "None"):
+        raise ValueError("the salt is empty, expected a secret text. Leave --salt out for keys without a secret.")
+    if not isinstance(max_gap, int | float) or not max_gap >= 0:
+        raise ValueError(f"max_gap is {max_gap!r}, expected seconds, 0 or more.")
+    if masks is not None and not masks.is_dir():
+        raise FileNotFoundError(f"There is no folder {masks}. Expected the lesion maps.")
+    if output in (root, masks):
+        raise ValueError(f"{output} is the folder to write and one to read. Choose another --output.")
+    present = [name for name in LISTS if (output / name).exists()]
+    if present and not overwrite:
+        raise FileExistsError(f"{output} holds {present[0]} already. Choose another --output, or pass --overwrite.")
 
-    return [of(pair.des, "DES"), of(pair.le, "LE")]
 
-
-def _match(
-    pairs: Sequence[ExamPair], maps: Sequence[Path], root: Path, masks: Path | None, skipped: list[Skipped]
-) -> dict[str, list[Match]]:
-    """Maps by the case that they belong to."""
-    targets = [target for pair in pairs for target in _targets(pair, root)]
-    references = {}
-    for path in maps:
-        if not path.name.lower().endswith(MAP_SUFFIXES):
-            try:
-                references[path] = seg_references(path)
-            except Exception as error:
-                skipped.append(Skipped(path, told(error, path)))
-    readable = [path for path in maps if path in references or path.name.lower().endswith(MAP_SUFFIXES)]
-    matches, unmatched = match_maps(readable, masks or root, targets, references)
-    skipped += [Skipped(path, reason) for path, reason in unmatched]
-    by_case: dict[str, list[Match]] = defaultdict(list)
-    for match in matches:
-        by_case[match.target.case_id].append(match)
-    return by_case
+def _remove_former(output: Path) -> None:
+    """Take away the lists of an earlier run, and those images of it that it wrote itself."""
+    with contextlib.suppress(OSError, ValueError):
+        for case in read_datalist(output / "datalist.json")["cases"]:
+            for key in ("des", "seg", "seg_le"):
+                path = (output / (case.get(key) or "")).resolve()
+                if path.parent == output / "images" and path.name.startswith(f"{case['case_id']}_"):
+                    path.unlink(missing_ok=True)
+    for name in LISTS:
+        (output / name).unlink(missing_ok=True)
 
 
 def write_cesm_dicom(
@@ -114,7 +108,7 @@ def write_cesm_dicom(
     vendors: str | os.PathLike | None = None,
     align: str = "none",
     keep_ids: bool = False,
-    salt: str = "",
+    salt: str | None = None,
     name: str = "CESM exams",
     licence: str = "internal",
     num_workers: int | None = None,
@@ -138,7 +132,8 @@ def write_cesm_dicom(
         vendors: a vendor file of one's own, see ``bundle/dicom/vendors.json``.
         align: "none", "translate" or "similarity"; see :func:`bundle.data.registration.register`.
         keep_ids: name patients by their Patient ID.
-        salt: secret that goes into the patients' keys; the same one gives the same keys.
+        salt: secret that goes into the keys of patients and studies; the same one gives the same keys. None for none:
+            then whoever knows how the IDs are built can try them all.
         name, licence: of the datalist.
         num_workers: processes; None for every core. The result does not depend on it.
         overwrite: replace the lists that are already there.
@@ -147,40 +142,43 @@ def write_cesm_dicom(
         time_limit: seconds for one file, after which it is given up.
 
     Raises:
-        FileExistsError: when there is a datalist and ``overwrite`` is false.
+        FileExistsError: when one of the lists is there already and ``overwrite`` is false.
         FileNotFoundError: when there is no such folder or file.
         ValueError: for an unknown option, or with everything that is wrong with ``overrides`` or ``vendors``.
     """
-    if align not in METHODS:
-        raise ValueError(f"align is {align!r}, expected one of {METHODS}.")
     root, output, given = Path(root).resolve(), Path(output).resolve(), Path(output)
     if root.is_file() and root.name.upper() == "DICOMDIR":
         root = root.parent
     masks = Path(masks).resolve() if masks is not None else None
-    if masks is not None and not masks.is_dir():
-        raise FileNotFoundError(f"There is no folder {masks}. Expected the lesion maps.")
-    if (output / "datalist.json").exists() and not overwrite:
-        raise FileExistsError(f"{output} holds a datalist already. Choose another --output, or pass --overwrite.")
+    _check(align, salt, max_gap, root, output, masks, overwrite)
     rules, said = read_rules(vendors), read_overrides(overrides)
     files = find_exam_files(root, without=[folder for folder in (output, masks) if folder not in (None, root)])
-    objects = _scan(files.dicom, partial(read_object, rules=rules, salt=salt, keep_ids=keep_ids), num_workers)
-    objects, partners = apply_overrides(_once(objects), said, root)
+    objects, remarks = name_patients(
+        _scan(files.dicom, partial(read_object, rules=rules), num_workers), salt or "", keep_ids
+    )
+    objects, partners = apply_overrides(objects, said, root)
+    objects, shared = _once(objects)
+    if shared:
+        remarks.append(f"{shared} objects share their SOP Instance UID with a different one: nothing is paired by it")
     pairs, alone = pair_objects(objects, partners, max_gap)
 
     skipped = files.skipped
-    maps = _find_maps(root, masks, output, objects, skipped)
+    maps = find_maps(root, masks, output, objects, skipped)
     is_map = set(maps)
     skipped = [entry for entry in skipped if entry.path not in is_map]
-    by_case = _match(pairs, maps, root, masks, skipped)
+    by_case = match_to_cases(list(map_targets(pairs, objects, root)), maps, masks or root, skipped)
     jobs = [ExamJob(pair, tuple((match.path, match.target.kind) for match in by_case[pair.case_id])) for pair in pairs]
+    if overwrite:
+        _remove_former(output)
     work = partial(make_case, images=output / "images", align=align, min_overlap=min_overlap)
+    made = work_apart(work, jobs, num_workers, time_limit, description="pairs", unit="pair")
     outcomes: list[Outcome] = []
-    for job, outcome in zip(
-        jobs, work_apart(work, jobs, num_workers, time_limit, description="pairs", unit="pair"), strict=True
-    ):
+    for job, outcome in zip(jobs, made, strict=True):
         if isinstance(outcome, Failure):
             both = (job.pair.le.path, job.pair.des.path)
             outcome = Outcome(skipped=[Skipped(path, f"the pair cannot be read: {outcome.reason}") for path in both])
+        if outcome.case is None:
+            outcome.skipped += [Skipped(path, "the pair of its image cannot be used") for path, _ in job.maps]
         outcomes.append(outcome)
         skipped += outcome.skipped
 
@@ -203,7 +201,7 @@ def write_cesm_dicom(
             overwrite=overwrite,
             align=align,
         )
-    return summarise(datalist, cases, objects, pairs, outcomes, skipped, files.media, given)
+    return summarise(datalist, cases, objects, pairs, outcomes, skipped, remarks, files.media, given)
 
 
 def _left(objects: Sequence[ExamObject], alone: Sequence[Skipped], used: set[Path], known: set[Path]) -> list[Skipped]:

@@ -77,8 +77,8 @@ def find_exam_files(root: Path, without: Collection[Path | None] = ()) -> ExamFi
     for path in paths:
         reason, expected = _no_dicom(path, path in named)
         if path.name.upper() == "DICOMDIR":
-            continue
-        if reason:
+            found.skipped.append(Skipped(path, "a DICOMDIR: what it names was looked up", expected=True))
+        elif reason:
             found.skipped.append(Skipped(path, reason, expected))
         else:
             found.dicom.append(path)
@@ -100,9 +100,19 @@ def _no_dicom(path: Path, named: bool) -> tuple[str, bool]:
     what = "an empty file" if size == 0 else "not DICOM: it lacks 'DICM' at byte 128"
     if named:
         return f"{what}, although a DICOMDIR names it: copy the medium again", False
+    if what != "an empty file" and _begins_like_dicom(path):
+        return f"{what}, but begins like DICOM without its preamble: export it again", False
     if path.suffix.lower() in (".dcm", ".dicom", ".ima"):
         return f"{what}, although its name says so: export it again", False
     return what, True
+
+
+def _begins_like_dicom(path: Path) -> bool:
+    """A first element of group 0002 or 0008 in little endian, explicit or implicit VR."""
+    with path.open("rb") as file:
+        start = file.read(8)
+    known = start[:2] in (b"\x02\0", b"\x08\0") and len(start) == 8
+    return known and ((start[4:6].isalpha() and start[4:6].isupper()) or start[5:8] == bytes(3))
 
 
 def _referenced(dicomdir: Path) -> tuple[set[Path], list[Skipped]]:
@@ -135,8 +145,13 @@ def _resolve(folder: Path, parts: list[str], listings: dict[Path, list[str]]) ->
         if folder not in listings:
             listings[folder] = sorted(os.listdir(folder)) if folder.is_dir() else []
         names = listings[folder]
-        alike = [part] if part in names else [name for name in names if name.casefold() == part.casefold()]
+        alike = [part] if part in names else [name for name in names if _spelled(name) == _spelled(part)]
         if not alike:
             return None
         folder = folder / alike[0]
     return folder
+
+
+def _spelled(name: str) -> str:
+    """A name as ISO 9660 discs and Windows mean it: without case, version and closing dot."""
+    return name.casefold().removesuffix(";1").rstrip(".")

@@ -13,19 +13,21 @@ from pydicom.valuerep import DA, DT, TM
 from ..dicom import headers
 from ..dicom.energy import Decision, Rules, classify
 from ..dicom.files import read_dataset
-from ..dicom.identity import identifying_words, keyed, masked, patient_key
+from ..dicom.identity import identifying_words, masked
 
 __all__ = ["ExamObject", "read_object"]
 
-SHOWN = ("ImageType", "AcquisitionDeviceProcessingCode", "SeriesDescription", "ProtocolName", "ImageComments", "KVP")
+CODES = ("ImageType", "AcquisitionDeviceProcessingCode", "KVP")
+FREE_TEXTS = ("SeriesDescription", "ProtocolName", "ImageComments", "AcquisitionDeviceProcessingDescription")
 
 
 @dataclass(frozen=True)
 class ExamObject:
     """One DICOM object of ``size`` bytes.
 
-    ``moment`` (seconds) orders the exposures of a study and ``raw_id`` finds a folder of lesion maps; neither is
-    written anywhere. UIDs are kept as they are for the pairing and written as keys.
+    ``moment`` (seconds) orders the exposures of a study; ``raw_id`` and ``raw_name`` (name and birth date) tell women
+    apart and find a folder of lesion maps. None of them is written anywhere: ``patient`` and ``study`` are keys, given
+    by :func:`bundle.data.exam_patients.name_patients`, which has seen all objects.
     """
 
     path: Path
@@ -34,9 +36,11 @@ class ExamObject:
     sop_uid: str = ""
     study_uid: str = ""
     modality: str = ""
+    raw_id: str = field(default="", repr=False)
+    raw_name: str = field(default="", repr=False)
     patient: str = ""
     patient_source: str = ""
-    raw_id: str = field(default="", repr=False)
+    study: str = ""
     laterality: str = ""
     view: str = ""
     rows: int = 0
@@ -49,22 +53,17 @@ class ExamObject:
     window: tuple[float, float] = (float("nan"), float("nan"))
     shown: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
-    def study(self) -> str:
-        """A key of the study."""
-        return f"S{keyed(self.study_uid)}" if self.study_uid else ""
 
-
-def read_object(path: Path, rules: Rules | None = None, salt: str = "", keep_ids: bool = False) -> ExamObject:
+def read_object(path: Path, rules: Rules | None = None) -> ExamObject:
     """Read the header of a file; one that cannot be read is "unreadable", with a reason that quotes nothing of it."""
     try:
-        return _read_object(path, rules, salt, keep_ids)
+        return _read_object(path, rules)
     except Exception as error:
         reason = f"its header cannot be read ({type(error).__name__}): export it again"
         return ExamObject(path, Decision("unreadable", reason=reason))
 
 
-def _read_object(path: Path, rules: Rules | None, salt: str, keep_ids: bool) -> ExamObject:
+def _read_object(path: Path, rules: Rules | None) -> ExamObject:
     ds = read_dataset(path, pixels=False)
     if not ds.get("Modality") and not ds.get("Rows"):
         reason = "it has neither a modality nor an image: it ends within its header, or is no image. Export it again"
@@ -75,12 +74,11 @@ def _read_object(path: Path, rules: Rules | None, salt: str, keep_ids: bool) -> 
     if decision.taken_for != "other" and not (rows and columns):
         decision = Decision("other", reason="it has no image: Rows and Columns are missing")
     if decision.taken_for == "unknown":
-        told = "; ".join(f"{keyword} {_plain(ds.get(keyword), words)}" for keyword in SHOWN if ds.get(keyword))
-        decision = Decision(
-            "unknown", reason=f"{decision.reason} ({told or 'no tag speaks of it'}): name it in --overrides"
-        )
-    patient, source = patient_key(ds, salt)
-    raw_id = str(ds.get("PatientID") or "").strip()
+        told = [f"{keyword} {_plain(ds.get(keyword), words)}" for keyword in CODES if ds.get(keyword)]
+        told += [f"{keyword} given" for keyword in FREE_TEXTS if ds.get(keyword)]  # not quoted: it may name her
+        said = f"{decision.reason} ({'; '.join(told) or 'no tag speaks of it'}): name it in --overrides"
+        decision = Decision("unknown", reason=said)
+    name, born = (str(ds.get(keyword) or "").strip() for keyword in ("PatientName", "PatientBirthDate"))
     syntax = getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", None)
     return ExamObject(
         path,
@@ -89,9 +87,8 @@ def _read_object(path: Path, rules: Rules | None, salt: str, keep_ids: bool) -> 
         sop_uid=str(ds.get("SOPInstanceUID") or ""),
         study_uid=str(ds.get("StudyInstanceUID") or ""),
         modality=str(ds.get("Modality") or ""),
-        patient=raw_id if keep_ids and raw_id else patient,
-        patient_source=source,
-        raw_id=raw_id,
+        raw_id=str(ds.get("PatientID") or "").strip(),
+        raw_name=f"{name}|{born}".casefold() if name and born else "",
         laterality=headers.laterality(ds),
         view=_plain(headers.view(ds), words),
         rows=rows,

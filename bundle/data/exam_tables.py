@@ -30,7 +30,8 @@ class Summary:
 
 
 def relative(path: Path, root: Path) -> str:
-    return Path(os.path.relpath(path, root)).as_posix()
+    """A path as a table can hold it: names that are not UTF-8 with their bytes as ``\\xe9``."""
+    return os.fsencode(Path(os.path.relpath(path, root)).as_posix()).decode("utf-8", "backslashreplace")
 
 
 def exams_table(
@@ -78,6 +79,7 @@ def summarise(
     pairs: Sequence[ExamPair],
     outcomes: Sequence[Outcome],
     skipped: Sequence[Skipped],
+    remarks: Sequence[str],
     media: int,
     output: Path,
     shown: int = 12,
@@ -91,9 +93,7 @@ def summarise(
         lines.append(f"  taken for: {_counted(item.decision.taken_for for item in objects)}")
     if paired:
         lines.append(f"  {len(paired)} pairs, by: {_counted(paired)}")
-    by_study = {item.patient for item in objects if item.patient_source == "study"}
-    if by_study:
-        lines.append(f"  {len(by_study)} patient(s) without an ID, or name and birth date: each study counts as one")
+    lines += [f"  {remark}" for remark in remarks]
     lines.append(f"  {with_map} pairs with a lesion map, from {sum(len(outcome.maps) for outcome in outcomes)} file(s)")
     lines.append(f"{output / 'skipped.csv'}: {len(skipped)} files, {len(attention)} of them need a look")
     reasons = Counter(entry.reason for entry in attention).most_common()

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
+import csv
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
 
-import pandas as pd
-
 from ..dicom.energy import Decision
+from .datalist import VIEWS
 from .exam_objects import ExamObject
+from .exam_pairs import OTHER_VIEWS
 
 __all__ = ["Overrides", "apply_overrides", "read_overrides"]
 
 COLUMNS = ("path", "taken_for", "laterality", "view", "partner")
-CHOICES = {"taken_for": ("LE", "DES", "HE", "other"), "laterality": ("L", "R")}
+CHOICES = {"taken_for": ("LE", "DES", "HE", "other"), "laterality": ("L", "R"), "view": (*VIEWS, *OTHER_VIEWS)}
 
 
 @dataclass(frozen=True)
@@ -40,26 +41,26 @@ def read_overrides(path: str | os.PathLike | None) -> Overrides:
     if path is None:
         return Overrides()
     try:
-        with open(path, encoding="utf-8-sig") as file:
+        with open(path, newline="", encoding="utf-8-sig") as file:
             separator = ";" if ";" in file.readline() else ","  # as spreadsheets of some countries save it
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, sep=separator, encoding="utf-8-sig")
-    except (ValueError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path} is no override file ({error}): expected a CSV of {', '.join(COLUMNS)}.") from error
-    table.columns = [str(name).strip() for name in table.columns]
-    unknown = [name for name in table.columns if name not in COLUMNS]
-    if "path" not in table.columns or unknown:
-        raise ValueError(f"{path} has the columns {list(table.columns)}: expected path and some of {COLUMNS[1:]}.")
+            file.seek(0)
+            reader = csv.DictReader(file, delimiter=separator, restkey="more")
+            columns, records = [name.strip() for name in reader.fieldnames or []], list(reader)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ValueError(f"{path} is no CSV in UTF-8 ({error}): expected the columns {', '.join(COLUMNS)}.") from error
+    if "path" not in columns or set(columns) - set(COLUMNS):
+        raise ValueError(f"{path} has the columns {columns}: expected path and some of {COLUMNS[1:]}.")
     rows, problems = [], []
-    for line, record in enumerate(table.to_dict("records"), start=2):
-        row = {key: str(value).strip() for key, value in record.items()}
+    for line, record in enumerate(records, start=2):
+        if any(record.pop("more", ())):  # type: ignore[arg-type]
+            problems.append(f"line {line}: more values than columns")
+        row = {str(key).strip(): str(value or "").strip() for key, value in record.items()}
         for key, choices in CHOICES.items():
             named = {choice.upper(): choice for choice in choices}
             if row.get(key) and row[key].upper() not in named:
                 problems.append(f"line {line}: {key} {row[key]!r}, expected one of {choices}")
             elif row.get(key):
                 row[key] = named[row[key].upper()]
-        if row.get("view"):
-            row["view"] = row["view"].upper()
         if not row["path"] or not any(row.get(key) for key in COLUMNS[1:]):
             problems.append(f"line {line}: expected a path and something to say of it")
         rows.append((line, row))
@@ -103,6 +104,26 @@ def apply_overrides(
             changed[index] = item
             if partner in names:
                 partners[item.path] = objects[names[partner]].path
+    problems += _partner_problems(changed, partners, root)
     if problems:
         raise ValueError(f"{overrides.source} has {len(problems)} problem(s):\n  " + "\n  ".join(problems))
     return changed, partners
+
+
+def _partner_problems(objects: Sequence[ExamObject], partners: Mapping[Path, Path], root: Path) -> Iterator[str]:
+    """Why a DES cannot have the partner that its row names."""
+    by_path = {item.path: item for item in objects}
+    taken: dict[Path, Path] = {}
+    for path, partner in partners.items():
+        des, le = by_path[path], by_path[partner]
+        name, other = path.relative_to(root).as_posix(), partner.relative_to(root).as_posix()
+        if (des.decision.taken_for, le.decision.taken_for) != ("DES", "LE"):
+            kinds = f"{des.decision.taken_for} and {le.decision.taken_for}"
+            yield f"{name} and its partner {other} are {kinds}, expected DES and LE"
+        elif partner in taken:
+            yield f"{other} is the partner of {name} and of {taken[partner].relative_to(root).as_posix()}"
+        else:
+            taken[partner] = path
+            for what in ("study_uid", "laterality", "view", "rows", "columns"):
+                if getattr(des, what) != getattr(le, what):
+                    yield f"{name} and its partner {other} differ in {what.replace('_', ' ').replace('uid', 'UID')}"

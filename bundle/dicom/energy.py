@@ -22,6 +22,7 @@ KINDS = ("DES", "HE", "LE")  # an object that names two of them is a DES, which 
 VENDORS = Path(__file__).with_name("vendors.json")
 SYNTHETIC_DATA = 0x0008001C
 TOMOSYNTHESIS = ("1.2.840.10008.5.1.4.1.1.13.1.3", "1.2.840.10008.5.1.4.1.1.13.1.4", "1.2.840.10008.5.1.4.1.1.13.1.5")
+SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
 MG_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.2.1"
 TEXT_RULES = {  # rule -> where its patterns are looked for; the order is that of the decision
     "image_type": ("ImageType",),
@@ -124,6 +125,15 @@ def refusal(ds: Dataset) -> str:
     sop_class = str(ds.get("SOPClassUID") or "")
     if sop_class in TOMOSYNTHESIS:
         return "it is tomosynthesis, expected one projection image"
+    if sop_class.startswith(SECONDARY_CAPTURE):
+        return "it is a secondary capture, a copy of a screen, expected the image itself"
+    made = [
+        value for value in _texts(ds.get("ImageType")) if re.match("GENERATED_2D|TOMO|ADDITION", value, re.IGNORECASE)
+    ]
+    if made:
+        return (
+            f"it is computed from others (Image Type {_code(made[0].upper())}), expected one exposure or a subtraction"
+        )
     intent = str(ds.get("PresentationIntentType") or "").upper()
     if intent == "FOR PROCESSING" or sop_class == MG_FOR_PROCESSING:
         return "it is FOR PROCESSING, expected FOR PRESENTATION"
@@ -194,8 +204,11 @@ def other_than_le(path: str | os.PathLike) -> str:
 
 def _names(value: Any, patterns: Any) -> bool:
     """Whether a value, or one of several, holds one of the patterns."""
-    values = [value] if isinstance(value, str) else (value or [])
-    return any(re.search(pattern, str(text), re.IGNORECASE) for text in values for pattern in patterns)
+    return any(re.search(pattern, text, re.IGNORECASE) for text in _texts(value) for pattern in patterns)
+
+
+def _texts(value: Any) -> list[str]:
+    return [value] if isinstance(value, str) else [str(text) for text in value or []]
 
 
 def _code(text: str) -> str:

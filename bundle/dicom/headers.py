@@ -41,7 +41,8 @@ def view(ds: Dataset) -> str:
     """
     position = _text(ds.get("ViewPosition"))
     if position:
-        return position
+        match = re.fullmatch(r"[LR]?[ _-]*(CC|MLO)", position)  # some write the side along with it
+        return match[1] if match else position
     for code in ds.get("ViewCodeSequence") or []:
         value = _text(code.get("CodeValue"))
         named = VIEW_CODES.get(value) or _text(code.get("CodeMeaning")) or value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 import re
 import subprocess
 import sys
@@ -12,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from exam_images import corrupt, write_image
+from exam_images import corrupt, make_exposure, write_image
 from exam_tree import write_clean_study, write_many, write_traps
 
 from bundle.data.cesm_dicom import write_cesm_dicom
@@ -95,7 +96,6 @@ class TestTraps:
     def test_nothing_is_dropped_in_silence(self, traps):
         tree, _, made = traps
         on_disk = {path.relative_to(tree.root).as_posix() for path in tree.root.rglob("*") if path.is_file()}
-        on_disk = {path for path in on_disk if Path(path).name.upper() != "DICOMDIR"}
         told = set(made.skipped.path) | {path for pair in made.pairs for path in pair}
         assert on_disk - told == set()
         assert not {path for pair in made.pairs for path in pair} & set(made.skipped.path)
@@ -221,7 +221,7 @@ if __name__ == "__main__":
         done = subprocess.run(
             [sys.executable, str(script), str(root), str(tmp_path / f"out{objects}")],
             cwd=ROOT,
-            env={**__import__("os").environ, "PYTHONPATH": str(ROOT)},
+            env={**os.environ, "PYTHONPATH": str(ROOT)},
             capture_output=True,
             text=True,
             check=True,
@@ -253,10 +253,36 @@ class TestWhatAUserGetsWrong:
         with pytest.raises(ValueError, match="align is 'up', expected one of"):
             write_cesm_dicom(exams, tmp_path / "out", align="up")
 
-    def test_a_datalist_that_is_there_already(self, tmp_path, exams):
-        (tmp_path / "datalist.json").write_text("mine")
-        with pytest.raises(FileExistsError, match="--overwrite"):
+    @pytest.mark.parametrize("name", ["datalist.json", "exams.csv", "skipped.csv", "folds.json"])
+    def test_a_list_that_is_there_already(self, tmp_path, exams, name):
+        (tmp_path / name).write_text("mine")
+        with pytest.raises(FileExistsError, match=f"holds {name} already"):
             write_cesm_dicom(exams, tmp_path)
+        assert (tmp_path / name).read_text() == "mine"
+
+    def test_one_folder_to_read_and_to_write(self, tmp_path, exams):
+        for folders in ({"root": exams, "output": exams}, {"root": exams, "output": tmp_path, "masks": tmp_path}):
+            with pytest.raises(ValueError, match="is the folder to write and one to read"):
+                write_cesm_dicom(**folders)
+
+    @pytest.mark.parametrize(
+        ("options", "said"),
+        [({"salt": ""}, "the salt is empty"), ({"max_gap": "x"}, "max_gap is 'x', expected seconds")],
+    )
+    def test_options(self, tmp_path, exams, options, said):
+        with pytest.raises(ValueError, match=said):
+            write_cesm_dicom(exams, tmp_path / "out", **options)
+
+    def test_overwriting_leaves_nothing_of_the_former_run(self, tmp_path):
+        tree = write_clean_study(tmp_path / "exams", "folder", patients=1, size=(64, 54))
+        output = tmp_path / "out"
+        write_cesm_dicom(tree.root, output, masks=tree.masks)
+        (output / "images" / "mine.png").write_text("mine")
+        assert len(list((output / "images").iterdir())) > 1
+        (tmp_path / "none").mkdir()
+        assert write_cesm_dicom(tmp_path / "none", output, overwrite=True).datalist is None
+        assert [path.name for path in (output / "images").iterdir()] == ["mine.png"]
+        assert sorted(path.name for path in output.iterdir()) == ["exams.csv", "images", "skipped.csv"]
 
     def test_nothing_to_pair(self, tmp_path):
         (tmp_path / "exams").mkdir()
@@ -270,6 +296,60 @@ class TestWhatAUserGetsWrong:
         tree = write_clean_study(tmp_path / "exams", "dicomdir", patients=1, size=(64, 54))
         dicomdir = next(path for path in tree.root.rglob("*") if path.name.upper() == "DICOMDIR")
         assert write_cesm_dicom(dicomdir, tmp_path / "out").datalist is not None
+
+
+class TestObjectsUnderOneUid:
+    """A copy counts once; different objects under one UID are told apart."""
+
+    def write(self, root, name, pixels, uid, **tags):
+        energy = {"LE": ["ORIGINAL", "PRIMARY", "", "LOW_ENERGY"], "DES": ["DERIVED", "PRIMARY", "", "RECOMBINED"]}
+        kind = "LE" if "le" in name else "DES"
+        tags = {"PatientID": "7", "StudyInstanceUID": "1.2", "ImageLaterality": "L", "ViewPosition": "CC", **tags}
+        return write_image(root / name, pixels, SOPInstanceUID=uid, ImageType=energy[kind], **tags)
+
+    def test_a_copy_that_an_override_names_stays_one(self, tmp_path):
+        root, shown = tmp_path / "in", make_exposure(1, "L", (64, 54))
+        for folder in "ab":
+            self.write(root, f"{folder}/le", shown.le, "1.2.1")
+            self.write(root, f"{folder}/des", shown.des, "1.2.2")
+        (tmp_path / "o.csv").write_text("path,taken_for\n*/le,LE\n*/des,DES\n")
+        write_cesm_dicom(root, tmp_path / "out", overrides=tmp_path / "o.csv")
+        made = Prepared(tmp_path / "out", root)
+        assert made.pairs == [("a/le", "a/des")]
+        assert "it is the same object (SOP Instance UID) as no. 2 of exams.csv" in made.reasons("b/le")
+
+    def test_different_objects_under_one_uid_are_all_kept(self, tmp_path):
+        root, shown = tmp_path / "in", make_exposure(1, "L", (64, 54))
+        for number in (1, 2):
+            tags = {"StudyInstanceUID": f"1.2.{number}", "PatientID": str(number)}
+            self.write(root, f"{number}/le", shown.le, "1.1", **tags)
+            self.write(root, f"{number}/des", shown.des, "1.2", **tags)
+        summary = write_cesm_dicom(root, tmp_path / "out")
+        assert Prepared(tmp_path / "out", root).pairs == [("1/le", "1/des"), ("2/le", "2/des")]
+        assert "4 objects share their SOP Instance UID with a different one" in "\n".join(summary.lines)
+
+
+def test_a_name_that_is_not_utf8_stops_nothing(tmp_path):
+    tree = write_clean_study(tmp_path / "exams", "folder", patients=1, size=(64, 54))
+    le, _ = tree.pairs[0]
+    (tree.root / le).rename(os.fsdecode(os.fsencode(tree.root) + b"/caf\xe9"))
+    summary = write_cesm_dicom(tree.root, tmp_path / "out")
+    made = Prepared(tmp_path / "out", tree.root)
+    assert "its name is not UTF-8" in made.reasons("caf\\xe9")
+    assert len(made.pairs) == len(tree.pairs) - 1
+    assert summary.attention == 2
+
+
+def test_a_map_goes_where_its_image_goes(tmp_path):
+    """A DES whose LE is missing has a map: no other pair of that folder may get it."""
+    tree = write_clean_study(tmp_path / "exams", "folder", patients=1)
+    truth = tree.maps[0]
+    (tree.root / tree.of(truth.image).partner).unlink()
+    write_cesm_dicom(tree.root, tmp_path / "out", masks=tree.masks)
+    made = Prepared(tmp_path / "out", tree.root)
+    said = " ".join(made.skipped.reason[made.skipped.path.str.endswith(truth.path)])
+    assert "its image is in no pair" in said
+    assert sum(case["seg"] is not None for case in made.datalist["cases"]) == len(tree.maps) - 1
 
 
 def test_logs_hold_no_identity(tmp_path, caplog, capfd):

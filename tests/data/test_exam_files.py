@@ -36,6 +36,14 @@ def test_by_their_mark_and_not_by_their_name(tmp_path, dicom):
     }
 
 
+@pytest.mark.parametrize("start", [b"\x02\0\0\0UL\x04\0", b"\x08\0\x05\0CS\x0a\0", b"\x08\0\x05\0\x0a\0\0\0"])
+def test_dicom_without_its_preamble(tmp_path, start):
+    (tmp_path / "1").write_bytes(start + bytes(300))
+    (entry,) = find_exam_files(tmp_path).skipped
+    assert "begins like DICOM without its preamble" in entry.reason
+    assert not entry.expected
+
+
 def test_a_folder_that_is_left_out(tmp_path, dicom):
     dicom("out/1"), dicom("in/1")
     assert [path.parent.name for path in find_exam_files(tmp_path, [tmp_path / "out"]).dicom] == ["in"]
@@ -57,6 +65,7 @@ def test_a_dicomdir_that_cannot_be_read_is_said_and_its_folder_walked(tmp_path, 
     assert [path.name for path in found.dicom] == ["1"]
     assert found.media == 1
     assert "this DICOMDIR cannot be read" in found.skipped[0].reason
+    assert found.skipped[1].reason == "a DICOMDIR: what it names was looked up"
 
 
 def test_a_link_to_nothing(tmp_path):

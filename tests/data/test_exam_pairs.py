@@ -63,16 +63,36 @@ class TestByWhat:
     def test_equal_times_are_told_apart_by_instance_numbers(self):
         objects = [item("le1", moment=0.0, number=1), item("le2", moment=0.0, number=11)]
         objects += [item("des1", "DES", moment=0.0, number=12), item("des2", "DES", moment=0.0, number=2)]
-        assert paired(*objects)[0] == [("le1", "des2", "time"), ("le2", "des1", "time")]
+        assert paired(*objects)[0] == [
+            ("le1", "des2", "time and instance number"),
+            ("le2", "des1", "time and instance number"),
+        ]
 
     def test_one_of_each_needs_neither(self):
         assert paired(item("le"), item("des", "DES"))[0] == [("le", "des", "only one")]
 
-    def test_two_of_each_without_anything_are_not_guessed(self):
-        pairs, alone = paired(item("le1"), item("le2"), item("des1", "DES"), item("des2", "DES"))
+    @pytest.mark.parametrize("same", [{}, {"number": 1}, {"moment": 0.0}, {"moment": 0.0, "number": 1}])
+    def test_two_of_each_that_nothing_tells_apart_are_not_guessed(self, same):
+        names = ("le1", "le2", "des1", "des2")
+        pairs, alone = paired(*(item(name, "DES" if "des" in name else "LE", **same) for name in names))
         assert pairs == []
         assert len(alone) == 4
-        assert "2 LE and 2 DES of one study, side and view have neither times nor instance" in alone["le1"]
+        assert "2 LE and 2 DES of one study, side and view cannot be told apart" in alone["le1"]
+
+    def test_one_des_between_two_le_is_not_guessed(self):
+        pairs, alone = paired(item("le1", moment=0.0), item("le2", moment=20.0), item("des", "DES", moment=10.0))
+        assert (pairs, len(alone)) == ([], 3)
+
+    @pytest.mark.parametrize("day", [0.0, 63_850_636_800.0])
+    def test_all_des_behind_all_le_keep_their_order(self, day):
+        """Made at the end of an exam: every order has the same sum of differences, but not of their squares."""
+        objects = [item(f"le{n}", moment=day + 20.001 * n, number=n) for n in range(3)]
+        objects += [item(f"des{n}", "DES", moment=day + 300.003 + 7.1 * n, number=10 + n) for n in range(3)]
+        assert paired(*objects)[0] == [(f"le{n}", f"des{n}", "time") for n in range(3)]
+
+    def test_clocks_are_compared_where_a_date_is_missing(self):
+        objects = [item("le", moment=63_850_636_800.0 + 5), item("des", "DES", moment=7.0)]
+        assert paired(*objects)[0] == [("le", "des", "only one")]
 
     def test_an_original_le_goes_before_a_derived_one(self):
         pairs, alone = paired(
@@ -80,8 +100,54 @@ class TestByWhat:
             item("original", moment=2.0),
             item("des", "DES", moment=10.0),
         )
-        assert pairs == [("original", "des", "time")]
+        assert pairs == [("original", "des", "only one")]
         assert alone == {"derived": "an ORIGINAL LE image of its exposure is used"}
+
+    def test_an_original_of_another_exposure_does_not(self):
+        pairs, _ = paired(
+            item("derived", moment=0.0, is_original=False),
+            item("original", moment=300.0),
+            item("des", "DES", moment=1.0),
+        )
+        assert pairs == [("derived", "des", "time")]
+
+    def test_a_derived_le_that_names_its_original_is_left(self):
+        objects = [
+            item("original", moment=0.0),
+            item("derived", is_original=False, moment=99.0, sources=("uid-original",)),
+        ]
+        pairs, alone = paired(*objects, item("des", "DES", moment=99.0))
+        assert pairs == [("original", "des", "only one")]
+        assert list(alone) == ["derived"]
+
+    def test_a_des_whose_named_le_is_taken_gets_no_other(self):
+        pairs, alone = paired(
+            item("le1", moment=0.0),
+            item("le2", moment=50.0),
+            item("des", "DES", sources=("uid-le1",), moment=1.0),
+            item("again", "DES", sources=("uid-le1",), moment=51.0),
+        )
+        assert pairs == [("le1", "des", "source image")]
+        assert alone["again"] == "the LE that its Source Image Sequence names is paired with another DES"
+        assert "it has no DES left" in alone["le2"]
+
+    def test_a_des_whose_named_le_is_of_another_view_gets_no_other(self):
+        pairs, alone = paired(item("mlo", view="MLO"), item("cc"), item("des", "DES", sources=("uid-mlo",)))
+        assert pairs == []
+        assert alone["des"] == "its Source Image Sequence names an LE of another study, side, view or size"
+
+    def test_a_source_that_is_not_here_leaves_it_to_the_time(self):
+        assert paired(item("le"), item("des", "DES", sources=("uid-raw",)))[0] == [("le", "des", "only one")]
+
+    def test_a_named_partner_is_kept_for_it(self):
+        pairs, _ = paired(
+            item("le1"),
+            item("le2"),
+            item("a", "DES", sources=("uid-le1",)),
+            item("b", "DES"),
+            partners={Path("b"): Path("le1")},
+        )
+        assert pairs == [("le1", "b", "partner")]
 
     def test_a_derived_le_is_used_where_there_is_no_other(self):
         assert paired(item("derived", is_original=False), item("des", "DES"))[0] == [("derived", "des", "only one")]
@@ -126,8 +192,13 @@ class TestWhatIsNoPair:
 
 
 def test_what_is_as_it_should_be_needs_no_look():
-    _, alone = pair_objects([item("ml", view="ML"), item("none", view=""), item("le")])
-    assert {entry.path.name: entry.expected for entry in alone} == {"ml": True, "none": False, "le": False}
+    _, alone = pair_objects([item("ml", view="ML"), item("none", view=""), item("le"), item("odd", view="C")])
+    assert {entry.path.name: entry.expected for entry in alone} == {
+        "ml": True,
+        "none": False,
+        "le": False,
+        "odd": False,
+    }
 
 
 class TestNames:

@@ -21,13 +21,13 @@ def write(tmp_path):
     return make
 
 
-def item(name, taken_for="unknown", reason=""):
-    return ExamObject(ROOT / name, Decision(taken_for, reason=reason))
+def item(name, taken_for="unknown", reason="", **entries):
+    return ExamObject(ROOT / name, Decision(taken_for, reason=reason), **entries)
 
 
 def test_rows_settle_what_is_unknown(write):
     said = read_overrides(
-        write("path,taken_for,laterality,view,partner\na/1,le,L,cc,\na\\2,DES,,,a/1\nb/*,HE,,,\nb/2,other,,,\n")
+        write("path,taken_for,laterality,view,partner\na/1,le,L,cc,\na\\2,DES,L,CC,a/1\nb/*,HE,,,\nb/2,other,,,\n")
     )
     objects = [item(name) for name in ("a/1", "a/2", "b/1", "b/2")]
     changed, partners = apply_overrides(objects, said, ROOT)
@@ -54,9 +54,11 @@ def test_none_changes_nothing():
     [
         ("path,taken_for\na,XX\n,LE\nb,\n", r"has 3 problem.*line 2: taken_for 'XX'.*line 3.*line 4"),
         ("path,laterality\na,left\n", "line 2: laterality 'left', expected one of"),
+        ("path,view\na,C\n", "line 2: view 'C', expected one of"),
         ("file,taken_for\na,LE\n", "expected path and some of"),
         ("path,taken_for,colour\na,LE,x\n", "expected path and some of"),
-        ("", "is no override file"),
+        ("", "expected path and some of"),
+        ("path,taken_for\na,LE,x\n", "line 2: more values than columns"),
     ],
 )
 def test_everything_wrong_with_the_file(write, text, said):
@@ -71,3 +73,28 @@ def test_rows_that_name_nothing_or_the_impossible(write):
     assert "line 2: x names no DICOM file" in str(error.value)
     assert "line 3: a cannot be used: it is tomosynthesis" in str(error.value)
     assert "line 5: the partner z names no DICOM file" in str(error.value)
+
+
+def test_partners_that_cannot_be(write):
+    said = read_overrides(write("path,partner\nd1,le\nd2,le\nle,d1\nd3,he\nd4,other\n"))
+    kinds = {"d1": "DES", "d2": "DES", "d3": "DES", "d4": "DES", "le": "LE", "he": "HE"}
+    objects = [item(name, kind) for name, kind in kinds.items()] + [item("other", "LE", view="MLO")]
+    with pytest.raises(ValueError, match="has 4 problem") as error:
+        apply_overrides(objects, said, ROOT)
+    for text in (
+        "le is the partner of d2 and of d1",
+        "le and its partner d1 are LE and DES, expected DES and LE",
+        "d3 and its partner he are DES and HE",
+        "d4 and its partner other differ in view",
+    ):
+        assert text in str(error.value)
+
+
+def test_a_comma_too_many_changes_nothing(write):
+    assert read_overrides(write("path,taken_for\na,LE,\n")).rows[0][1]["path"] == "a"
+
+
+def test_no_text(tmp_path):
+    (tmp_path / "o.csv").write_bytes(b"path,taken_for\nM\xfcller,LE\n")
+    with pytest.raises(ValueError, match="is no CSV in UTF-8"):
+        read_overrides(tmp_path / "o.csv")

@@ -43,7 +43,6 @@ IMAGE_TYPES = [
     (["ORIGINAL", "PRIMARY", "POST_CONTRAST", "", "LOW_ENERGY"], "LE"),  # PS3.3
     (["ORIGINAL", "PRIMARY", "POST_CONTRAST", "", "HIGH_ENERGY"], "HE"),
     (["ORIGINAL", "PRIMARY"], ""),
-    (["DERIVED", "PRIMARY", "", "ADDITION"], ""),
     ("RECOMBINED", "DES"),
     ("ORIGINAL", ""),
     ("", ""),
@@ -150,6 +149,9 @@ class TestClassify:
         [
             ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.13.1.3"}, "it is tomosynthesis"),
             ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.2.1"}, "FOR PROCESSING"),
+            ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, "a copy of a screen"),
+            ({"ImageType": ["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "GENERATED_2D"], "KVP": 29}, "TOMOSYNTHESIS"),
+            ({"ImageType": ["DERIVED", "PRIMARY", "", "ADDITION", "LOW_ENERGY"]}, "(Image Type ADDITION)"),
             ({"PixelIntensityRelationship": "LIN"}, "raw detector values"),
             ({"NumberOfFrames": 3}, "3 frames"),
             ({"SamplesPerPixel": 3, "PhotometricInterpretation": "RGB"}, "colour image (RGB)"),
@@ -157,7 +159,7 @@ class TestClassify:
         ],
     )
     def test_refused_before_anything_else_is_asked(self, entries, said):
-        decision = classify(self.header(ImageType=list(self.GE_LE), **entries))
+        decision = classify(self.header(**{"ImageType": list(self.GE_LE), **entries}))
         assert decision.taken_for == "other"
         assert said in decision.reason
 

@@ -96,3 +96,10 @@ class TestClinicalViewOfGe:
         ds = self.header("LCC")
         ds.ImageLaterality, ds.ViewPosition = "R", "MLO"
         assert (laterality(ds), view(ds)) == ("R", "MLO")
+
+
+@pytest.mark.parametrize(
+    ("position", "said"), [("LCC", "CC"), ("R MLO", "MLO"), ("r_cc", "CC"), ("ML", "ML"), ("LM", "LM")]
+)
+def test_a_side_that_stands_in_the_view_position(position, said):
+    assert view(header(ViewPosition=position)) == said

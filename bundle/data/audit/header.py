@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ...dicom import headers
-from ...dicom.energy import energy
+from ...dicom.energy import classify
+from ...dicom.files import has_dicom_mark, read_dataset
 from ...dicom.identity import identifying_words, patient_key
-from ..images import has_dicom_mark
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -47,21 +47,19 @@ def read_header(path: str | os.PathLike, described: str = r"(Description|Comment
         path: of an image.
         described: keywords of the DICOM elements, at any depth, that hold free text.
     """
-    import pydicom
-
     path = Path(path)
     if not has_dicom_mark(path):
         return Header(format=_format_by_name(path))
     try:
-        ds = pydicom.dcmread(path, stop_before_pixels=True)
+        ds = read_dataset(path, pixels=False)
         key, source = patient_key(ds)
         syntax = ds.file_meta.get("TransferSyntaxUID") if getattr(ds, "file_meta", None) else None
         return Header(
             format=f"DICOM, {getattr(syntax, 'name', None) or 'no transfer syntax'}",
-            maker=" ".join(str(ds.get(keyword) or "").strip() for keyword in ("Manufacturer", "ManufacturerModelName")),
+            maker=" ".join(_line(ds.get(keyword)) for keyword in ("Manufacturer", "ManufacturerModelName")),
             laterality=headers.laterality(ds),
-            view=headers.view(ds),
-            energy=energy(ds),
+            view=_line(headers.view(ds)),
+            energy=_energy(ds),
             burned_in=str(ds.get("BurnedInAnnotation") or "").strip().upper() == "YES",
             patient=key if source != "study" else "",
             words=identifying_words(ds),
@@ -69,6 +67,18 @@ def read_header(path: str | os.PathLike, described: str = r"(Description|Comment
         )
     except Exception as error:  # whatever a damaged header makes pydicom raise
         return Header(format="DICOM", problem=f"its header cannot be read ({type(error).__name__})")
+
+
+def _energy(ds: Dataset) -> str:
+    """LE, DES or HE, where the header names it; a tube voltage may be that of either exposure of a DES."""
+    decision = classify(ds)
+    return decision.taken_for if decision.taken_for in ("LE", "DES", "HE") and decision.rule != "KVP" else ""
+
+
+def _line(value: object) -> str:
+    """A value to be shown; not one that, by a damaged length, swallowed the elements behind it."""
+    text = str(value or "").strip("\0 ")
+    return text if text.isprintable() else "(unreadable)"
 
 
 def _descriptions(ds: Dataset, described: re.Pattern[str]) -> dict[str, str]:
