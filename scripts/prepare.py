@@ -208,7 +208,8 @@ def deidentify(
 
     Args:
         root: the folder.
-        output: the folder to write: <pseudonym>/<study>/<object>.dcm, and deidentified.csv, which names the originals.
+        output: the folder to write: <pseudonym>/<study>/<object>.dcm. Beside it, <output>_deidentified.csv names the
+            originals: keep it where they are kept.
         salt: secret of the pseudonyms and new UIDs; the same one gives the same ones. Null draws one that is forgotten.
         vendors: JSON of more patterns, in the form of bundle/dicom/vendors.json.
         num_workers: processes; null uses every core.
@@ -218,7 +219,10 @@ def deidentify(
 
     rows = deidentify_folder(root, output, salt=salt, num_workers=num_workers, overwrite=overwrite, vendors=vendors)
     counts = Counter(row.state for row in rows)
-    print(f"{output}/deidentified.csv: " + ", ".join(f"{count} {state}" for state, count in sorted(counts.items())))
+    print(
+        f"{output.rstrip('/')}_deidentified.csv: "
+        + ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+    )
     for row in rows:
         if row.state in ("refused", "failed"):
             print(f"  {row.path}: {row.state}: {row.reason}")

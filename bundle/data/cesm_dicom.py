@@ -166,7 +166,7 @@ def write_cesm_dicom(
     maps = find_maps(root, masks, output, objects, skipped)
     is_map = set(maps)
     skipped = [entry for entry in skipped if entry.path not in is_map]
-    by_case = match_to_cases(list(map_targets(pairs, objects, root)), maps, masks or root, skipped)
+    by_case = match_to_cases(list(map_targets(pairs, objects, alone, root)), maps, masks or root, skipped)
     jobs = [ExamJob(pair, tuple((match.path, match.target.kind) for match in by_case[pair.case_id])) for pair in pairs]
     if overwrite:
         _remove_former(output)

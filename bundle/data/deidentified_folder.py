@@ -5,10 +5,10 @@ from __future__ import annotations
 import csv
 import logging
 import os
+import re
 import secrets
 import tempfile
-import warnings
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
@@ -19,6 +19,7 @@ from ..dicom.files import has_dicom_mark, read_dataset
 from .exam_files import walk
 from .exam_objects import read_object
 from .exam_pairs import pair_objects
+from .exam_patients import name_patients
 from .isolation import Failure, work_apart
 from .whole_files import beside
 
@@ -44,6 +45,7 @@ class Row(NamedTuple):
 class _Work(NamedTuple):
     path: Path
     beside: Path
+    patient: str = ""  # her pseudonym
     source: str = ""  # SOP Instance UID of the LE that only its time tells to be a DES's own
 
 
@@ -60,16 +62,14 @@ def _deidentify(work: _Work, salt: str, rules: Rules) -> _Done:
     try:
         if not has_dicom_mark(work.path):
             return _Done("skipped", "it is no DICOM file, and what is in it cannot be checked for names")
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # they quote values too
-            ds = read_dataset(work.path)
-            if reason := kept_back(ds):
-                return _Done("refused", reason)
-            if work.source:
-                ds.SourceImageSequence = [*(ds.get("SourceImageSequence") or []), _reference(ds, work.source)]
-            unsaid = not ds.get("BurnedInAnnotation") and ds.get("Modality") != "SEG"
-            deidentify_dataset(ds, salt, rules)
-            ds.save_as(work.beside)
+        ds = read_dataset(work.path)
+        if reason := kept_back(ds):
+            return _Done("refused", reason)
+        if work.source:
+            ds.SourceImageSequence = [*(ds.get("SourceImageSequence") or []), _reference(ds, work.source)]
+        unsaid = not ds.get("BurnedInAnnotation") and ds.get("Modality") != "SEG"
+        deidentify_dataset(ds, salt, rules, patient=work.patient)
+        ds.save_as(work.beside)
     except Exception as error:
         work.beside.unlink(missing_ok=True)
         return _Done("failed", f"it could not be read or written as DICOM ({type(error).__name__}); export it again")
@@ -88,12 +88,18 @@ def _reference(ds: Dataset, sop_uid: str) -> Dataset:
     return item
 
 
-def _paired_by_time(paths: Sequence[Path], rules: Rules, num_workers: int | None) -> dict[Path, str]:
-    """DES -> SOP Instance UID of its LE, where times alone tell: they are removed, so a reference has to say it."""
-    dicom = [path for path in paths if has_dicom_mark(path) and path.name.upper() != "DICOMDIR"]
-    found = work_apart(partial(read_object, rules=rules), dicom, num_workers, description="Headers")
-    pairs, _ = pair_objects(item for item in found if not isinstance(item, Failure))
-    return {pair.des.path: pair.le.sop_uid for pair in pairs if pair.paired_by == "time"}
+def _seen_together(
+    paths: Sequence[Path], salt: str, rules: Rules, num_workers: int | None
+) -> tuple[dict[Path, str], dict[Path, str]]:
+    """What one file alone does not tell: the pseudonym of its woman, and DES -> SOP Instance UID of its LE, where times
+    alone tell: they are removed, so a reference has to say it.
+    """
+    dicom = [path for path in paths if path.name.upper() != "DICOMDIR" and has_dicom_mark(path)]
+    read = work_apart(partial(read_object, rules=rules), dicom, num_workers, description="Headers")
+    objects, _ = name_patients([item for item in read if not isinstance(item, Failure)], salt)
+    pairs, _ = pair_objects(objects)
+    sources = {pair.des.path: pair.le.sop_uid for pair in pairs if pair.paired_by.startswith("time")}
+    return {item.path: item.patient for item in objects}, sources
 
 
 def _relative(path: str | os.PathLike, root: Path) -> str:
@@ -103,6 +109,36 @@ def _relative(path: str | os.PathLike, root: Path) -> str:
 def _write_rows(path: Path, rows: Sequence[Row]) -> None:
     with beside(path) as place, place.open("w", newline="", encoding="utf-8", errors="surrogateescape") as file:
         csv.writer(file).writerows([Row._fields, *rows])
+
+
+def _own_images(output: Path) -> set[str]:
+    """Relative paths of the images that runs have written, known by the names that they give."""
+    own = re.compile(r"P[0-9a-f]{12}/2\.25\.\d+/2\.25\.\d+\.dcm")
+    places = (_relative(path, output) for path in output.glob("P*/2.25.*/2.25.*.dcm"))
+    return {place for place in places if own.fullmatch(place)}
+
+
+def _tidy(output: Path, earlier: Collection[str], written: Collection[str], overwrite: bool) -> None:
+    """Remove the images of an earlier run with the same salt that this one did not write, or say that some are there.
+
+    A pseudonym that both runs gave tells that the salt is the same.
+    """
+    left = sorted(set(earlier) - set(written))
+    pseudonyms, known = ({place.split("/")[0] for place in places} for places in (written, earlier))
+    if left and overwrite and pseudonyms & known:
+        for place in left:
+            (output / place).unlink()
+            for folder in (output / place).parents[:2]:
+                if not any(folder.iterdir()):
+                    folder.rmdir()
+        logger.warning("%s: %d image(s) of the earlier run, not written by this one, were removed.", output, len(left))
+    elif left:
+        logger.warning(
+            "%s holds %d image(s) of an earlier run too. If that had another salt, its women stand there under two "
+            "pseudonyms: start again in an empty folder.",
+            output,
+            len(left),
+        )
 
 
 def deidentify_folder(
@@ -118,8 +154,8 @@ def deidentify_folder(
     What the images say is changed by :func:`bundle.dicom.deidentify.deidentify_dataset`; pixels and transfer syntax
     stay as they are. What may name a patient otherwise is not written: images with burned-in annotations, reports and
     documents, a DICOMDIR, files that are no DICOM. Times go; a DES that only its time leads to its LE gets a Source
-    Image Sequence. ``output/deidentified.csv`` says of each file what became of it; it names the places of the
-    originals, so keep it where they are kept.
+    Image Sequence. The table ``<output>_deidentified.csv`` says of each file what became of it. It names the places of
+    the originals, so it lies beside the folder that may leave the house, not in it.
 
     Args:
         root: the folder; files are known by their content, at any depth.
@@ -127,7 +163,8 @@ def deidentify_folder(
         salt: the secret of the pseudonyms. The same one gives the same pseudonyms and UIDs in a later run; None draws
             one that nobody knows, so that no later run can add to the same study.
         num_workers: processes; None for every core. The result does not depend on it.
-        overwrite: replace what an earlier run with the same salt wrote.
+        overwrite: replace what an earlier run with the same salt wrote. Its images that this run did not write again
+            are removed, and nothing else: that salt was the same is known by a pseudonym that both runs gave.
         vendors: a vendor file, see :func:`bundle.dicom.energy.read_rules`.
 
     Returns:
@@ -135,11 +172,11 @@ def deidentify_folder(
 
     Raises:
         FileNotFoundError: when there is no such folder.
-        FileExistsError: when ``output`` holds an earlier run's files and ``overwrite`` is false.
+        FileExistsError: when there is the table of an earlier run, and ``overwrite`` is false.
         ValueError: for an empty salt, for ``overwrite`` without a salt, or when both folders are one.
     """
     root, output = Path(root).resolve(), Path(output).resolve()
-    table = output / "deidentified.csv"
+    table = output.with_name(f"{output.name}_deidentified.csv")
     if not root.is_dir():
         raise FileNotFoundError(f"There is no folder {root}. Expected one with DICOM files at any depth.")
     if root == output:
@@ -157,16 +194,18 @@ def deidentify_folder(
         )
     rules = read_rules(vendors)
     closed: list[OSError] = []
-    paths = list(walk(root, without=(output,), on_error=closed.append))
+    paths = [path for path in walk(root, without=(output,), on_error=closed.append) if path != table]
     rows = [Row(_relative(error.filename, root), "failed", "the folder could not be opened") for error in closed]
-    sources = _paired_by_time(paths, rules, num_workers)
+    secret = salt or secrets.token_hex(32)
+    patients, sources = _seen_together(paths, secret, rules, num_workers)
     output.mkdir(parents=True, exist_ok=True)
-    written: set[str] = set()
+    earlier, written = _own_images(output), set[str]()
     with tempfile.TemporaryDirectory(prefix=".deidentify.", dir=output) as folder:
         items = [
-            _Work(path, Path(folder) / f"{number}.dcm", sources.get(path, "")) for number, path in enumerate(paths)
+            _Work(path, Path(folder) / f"{number}.dcm", patients.get(path, ""), sources.get(path, ""))
+            for number, path in enumerate(paths)
         ]
-        work = partial(_deidentify, salt=salt or secrets.token_hex(32), rules=rules)
+        work = partial(_deidentify, salt=secret, rules=rules)
         for item, done in zip(items, work_apart(work, items, num_workers, description="De-identify"), strict=True):
             if isinstance(done, Failure):
                 done = _Done("failed", done.reason)
@@ -179,12 +218,5 @@ def deidentify_folder(
             rows.append(Row(_relative(item.path, root), done.state, done.reason))
     rows.sort()
     _write_rows(table, rows)
-    left = sum(path.relative_to(output).as_posix() not in written for path in output.glob("P*/2.25.*/2.25.*.dcm"))
-    if left:
-        logger.warning(
-            "%s holds %d image(s) of an earlier run too. If that had another salt, its women stand there under two "
-            "pseudonyms: start again in an empty folder.",
-            output,
-            left,
-        )
+    _tidy(output, earlier, written, overwrite)
     return rows

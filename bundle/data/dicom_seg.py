@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from ..dicom.files import has_dicom_mark, read_dataset
-from .map_checks import check_size, decoding, not_empty
+from .decoding import decoding
+from .map_checks import check_size, not_empty
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset

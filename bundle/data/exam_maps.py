@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Literal
 
 from .dicom_seg import seg_references
 from .exam_cases import told
@@ -39,10 +38,12 @@ def find_maps(
     return found
 
 
-def map_targets(pairs: Sequence[ExamPair], objects: Sequence[ExamObject], root: Path) -> Iterator[Target]:
-    """The images that a map may be of; one without a pair takes a map with it, so that no other pair gets it."""
+def map_targets(
+    pairs: Sequence[ExamPair], objects: Sequence[ExamObject], alone: Sequence[Skipped], root: Path
+) -> Iterator[Target]:
+    """The images that a map may be of; one without a pair takes its map with it, so that no other pair gets it."""
 
-    def of(item: ExamObject, kind: Literal["DES", "LE"], case_id: str) -> Target:
+    def of(item: ExamObject, kind: str, case_id: str) -> Target:
         names = tuple(name for name in (item.raw_id, item.patient) if name)
         folder = item.path.relative_to(root).parent
         place = (item.path, folder, item.sop_uid, names, item.laterality, item.view)
@@ -53,9 +54,10 @@ def map_targets(pairs: Sequence[ExamPair], objects: Sequence[ExamObject], root: 
         yield of(pair.des, "DES", pair.case_id)
         yield of(pair.le, "LE", pair.case_id)
         paired |= {pair.des.path, pair.le.path}
+    second = {entry.path for entry in alone if entry.expected}  # for instance an LE whose ORIGINAL is used
     for item in objects:
-        if item.path not in paired and item.decision.taken_for in ("LE", "DES", "HE", "unknown"):
-            yield of(item, "LE" if item.decision.taken_for == "LE" else "DES", "")
+        if item.path not in paired and item.modality != "SEG" and item.decision.rule != "copy":
+            yield of(item, "other" if item.path in second else item.decision.taken_for, "")
 
 
 def match_to_cases(

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from pydicom.uid import UID
 from pydicom.valuerep import DA, DT, TM
 
 from ..dicom import headers
@@ -68,7 +69,7 @@ def _read_object(path: Path, rules: Rules | None) -> ExamObject:
     if not ds.get("Modality") and not ds.get("Rows"):
         reason = "it has neither a modality nor an image: it ends within its header, or is no image. Export it again"
         return ExamObject(path, Decision("unreadable", reason=reason))
-    words = identifying_words(ds)
+    words = identifying_words(ds, shortest=2)
     decision = classify(ds, rules)
     rows, columns = (int(ds.get(keyword) or 0) for keyword in ("Rows", "Columns"))
     if decision.taken_for != "other" and not (rows and columns):
@@ -79,7 +80,7 @@ def _read_object(path: Path, rules: Rules | None) -> ExamObject:
         said = f"{decision.reason} ({'; '.join(told) or 'no tag speaks of it'}): name it in --overrides"
         decision = Decision("unknown", reason=said)
     name, born = (str(ds.get(keyword) or "").strip() for keyword in ("PatientName", "PatientBirthDate"))
-    syntax = getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", None)
+    syntax = UID(str(getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", "")))
     return ExamObject(
         path,
         decision,
@@ -103,7 +104,7 @@ def _read_object(path: Path, rules: Rules | None) -> ExamObject:
             "image_type": _plain(ds.get("ImageType"), words),
             "kvp": _plain(ds.get("KVP"), words),
             "photometric": _plain(ds.get("PhotometricInterpretation"), words),
-            "transfer_syntax": _plain(getattr(syntax, "name", ""), words),
+            "transfer_syntax": syntax.name if syntax.name != syntax else "unknown",
             "manufacturer": _plain(ds.get("Manufacturer"), words),
             "model": _plain(ds.get("ManufacturerModelName"), words),
         },

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+import re
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from ..dicom import headers
 from ..dicom.files import has_dicom_mark, read_dataset
 from ..keys import MetaKeys
+from .decoding import decoding
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 __all__ = ["is_image_file", "read_image"]
 
 SUFFIXES = (".dcm", ".nii", ".nii.gz", ".nrrd", ".png", ".jpg", ".jpeg")
 FORMATS = "DICOM (with or without suffix), NIfTI (.nii, .nii.gz), NRRD, PNG, JPEG"
+KINDS = ("list", "vector", "RGB-color", "RGBA-color", "3-color", "4-color", "time")  # of NRRD, as far as they are named
 PathLike = str | os.PathLike
 
 
@@ -75,17 +80,23 @@ def read_image(path: PathLike) -> tuple[np.ndarray, dict[str, Any]]:
     }
 
 
-@contextmanager
-def _decoding(path: Path, what: str, advice: str) -> Iterator[None]:
-    """Turn whatever a decoder throws at a damaged file into one line."""
-    try:
-        yield
-    except Exception as error:
-        raise ValueError(f"{path} could not be read as {what} ({error}). {advice}") from error
+def _code(value: str) -> str:
+    """A code string (PS3.5, 6.2) as it is; a damaged one may have swallowed the name that stood beside it."""
+    return value if re.fullmatch(r"[A-Z0-9_ ]{1,16}", value) else "unreadable"
+
+
+def _syntax(ds: Dataset) -> str:
+    """Name and UID of the transfer syntax."""
+    from pydicom.uid import UID
+
+    uid = UID(str(getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", "")))
+    if uid.name != uid:  # the name of a registered UID is that of the registry
+        return f"{uid.name} [{uid}]"
+    return f"unknown [{uid if re.fullmatch('[0-9.]{1,64}', uid) else 'unreadable' if uid else 'none'}]"
 
 
 def _read_dicom(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
-    with _decoding(path, "DICOM", "Export it again."):
+    with decoding(path, "DICOM", "Export it again."):
         ds = read_dataset(path)
         slope, intercept = float(ds.get("RescaleSlope") or 1), float(ds.get("RescaleIntercept") or 0)
         frames, samples = int(ds.get("NumberOfFrames") or 1), int(ds.get("SamplesPerPixel") or 1)
@@ -101,13 +112,13 @@ def _read_dicom(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     if frames > 1:
         raise ValueError(f"{path} has {frames} frames: expected one projection image. Leave tomosynthesis and CT out.")
     if samples > 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
+        said = _code(photometric) if photometric else "no photometric interpretation"
         raise ValueError(
-            f"{path} has {samples} sample(s) a pixel, {photometric or 'no photometric interpretation'}: expected one, "
+            f"{path} has {samples} sample(s) a pixel, {said}: expected one, "
             "MONOCHROME1 or MONOCHROME2. Export the original image, not a screen copy."
         )
-    syntax = getattr(getattr(ds, "file_meta", None), "TransferSyntaxUID", None)
-    named = f"DICOM pixels of transfer syntax {getattr(syntax, 'name', 'unknown')} [{syntax}]"
-    with _decoding(path, named, "Install python-gdcm and pyjpegls; if they are, export it again."):
+    named = f"DICOM pixels of transfer syntax {_syntax(ds)}"
+    with decoding(path, named, "Install python-gdcm and pyjpegls; if they are, export it again."):
         image = ds.pixel_array.astype(np.float32)
         low = -(2 ** (ds.BitsStored - 1)) if ds.PixelRepresentation else 0
         low_plus_high = (2 * low + 2**ds.BitsStored - 1) * slope + 2 * intercept
@@ -122,7 +133,7 @@ def _read_dicom(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
 def _read_nifti(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     import nibabel
 
-    with _decoding(path, "NIfTI", "Export it again."):
+    with decoding(path, "NIfTI", "Export it again."):
         nifti = nibabel.load(path)
         volume = np.asanyarray(nifti.dataobj)  # type: ignore[attr-defined]
         columns, rows = (float(zoom) for zoom in nifti.header.get_zooms()[:2])  # type: ignore[attr-defined]
@@ -133,13 +144,14 @@ def _read_nrrd(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     """By pynrrd: ITK takes seconds to load, once in every worker, and knows neither int8 nor int64."""
     import nrrd
 
-    with _decoding(path, "NRRD", "Save it again, for instance from 3D Slicer."):
+    with decoding(path, "NRRD", "Save it again, for instance from 3D Slicer."):
         array, header = nrrd.read(str(path))  # axes as on disk, fastest first
     kinds = header.get("kinds") or ["domain"]
     if kinds[0] not in ("domain", "space", "???"):  # layers of a .seg.nrrd, or colours, come first
         if len(array) != 1:
+            kind = kinds[0] if kinds[0] in KINDS else "of an unknown kind"
             raise ValueError(
-                f"{path} has {len(array)} layers ({kinds[0]}): expected one image. Lesion maps of several layers are "
+                f"{path} has {len(array)} layers ({kind}): expected one image. Lesion maps of several layers are "
                 "joined by python -m scripts.prepare; export other images as one channel."
             )
         array = array[0]
@@ -168,7 +180,7 @@ def _single_slice(path: Path, volume: np.ndarray) -> np.ndarray:
 def _read_picture(path: Path) -> tuple[np.ndarray, dict[str, Any]]:
     from PIL import Image
 
-    with _decoding(path, "PNG or JPEG", "Export it again."), Image.open(path) as picture:
+    with decoding(path, "PNG or JPEG", "Export it again."), Image.open(path) as picture:
         depth, colour = _png_depth(path) if picture.format == "PNG" else (8, 0)
         grey = picture.mode in ("1", "L") or picture.mode.startswith("I")
         pixels = np.asarray(picture if grey else picture.convert("RGBA"))

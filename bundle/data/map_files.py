@@ -2,13 +2,16 @@
 
 - ``.seg.nrrd`` and ``.nrrd`` (3D Slicer, ITK): placed by ``space origin`` and ``space directions``: Slicer crops a map
   to what was drawn. A mammogram has no position: Slicer and ITK load it as (W, H, 1), origin 0, so the pixel in
-  row r and column c lies at LPS (c * column spacing, r * row spacing). Without both entries the size must be equal.
+  row r and column c lies at LPS (c * column spacing, r * row spacing). Slicer's own entry for the place of a crop,
+  ``Segmentation_ReferenceImageExtentOffset``, counts the map's pixels from that first one; it stands in for a missing
+  origin and must agree with one that is there. Without any of them the size must be equal.
 - NIfTI: transposed only, its affine is not used, since each program makes up another one for an image without position.
 - PNG: grey, or colour with equal channels.
 - DICOM SEG (PS3.3 A.51): the frames that refer to the image.
 
 All labels, layers and segments are joined. Whole numbers above 0 are lesion; a map of fractions between 0 and 1 is one
-of probabilities, of which 0.5 and more is lesion.
+of probabilities, of which 0.5 and more is lesion; a PNG drawing with soft rims is cut at half of its grey. What has as
+many values as an image is one, and refused.
 """
 
 from __future__ import annotations
@@ -17,18 +20,23 @@ import math
 import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from scipy import ndimage
 
 from ..dicom.files import has_dicom_mark
+from .decoding import decoding
 from .dicom_seg import read_dicom_seg
 from .images import read_image
-from .map_checks import check_size, decoding, not_empty
-
-if TYPE_CHECKING:
-    pass
+from .map_checks import (
+    agreed_place,
+    check_size,
+    fitting_spacing,
+    lesion_of_labels,
+    lesion_of_picture,
+    not_empty,
+)
 
 __all__ = ["is_map_file", "read_map"]
 
@@ -65,11 +73,14 @@ def read_map(
     sop_uid: str = "",
     max_lost: float = 0.02,
     max_ratio: float = 8.0,
+    max_misfit: float = 0.015,
+    max_labels: int = 32,
 ) -> np.ndarray:
     """Read the lesion map of one image.
 
-    An NRRD map of the image's size with origin 0 and unturned axes is taken as it is. Any other one is sampled where
-    its header puts it: whole-pixel offsets exactly, finer grids by coverage (half a pixel and more is lesion).
+    An NRRD map of the image's size with unturned axes is taken as it is. Any other one is sampled where its header puts
+    it: whole-pixel offsets exactly, finer grids by coverage (half a pixel and more is lesion). Its pixels are taken for
+    those of the image, or for a whole number or part of them, although the spacings may be rounded differently.
 
     Args:
         path: the map.
@@ -79,59 +90,69 @@ def read_map(
         sop_uid: SOP Instance UID of the image, which picks the frames of a DICOM SEG; "" for the only image of one.
         max_lost: share of an NRRD lesion that may fall outside the image.
         max_ratio: how many times finer or coarser than the image's an NRRD map's pixels may be.
+        max_misfit: how far, as a share, that number may be from a whole one; a map of the image's size is taken anyhow.
+        max_labels: different values above 0 from which on an NRRD, NIfTI or PNG file is an image and no map.
 
     Returns:
         (H, W) bool, with at least one pixel of lesion.
 
     Raises:
-        ValueError: for an unknown form, a file that cannot be decoded, another size, a place outside the image, values
-            that are neither labels nor probabilities, or an empty map.
+        ValueError: for an unknown form, a file that cannot be decoded, another size or spacing, a place that is outside
+            the image or said in two ways, values that are neither labels nor probabilities, or an empty map.
     """
     path = Path(path)
     name = path.name.lower()
+    spacings = [pair for pair in spacings if len(pair) == 2 and all(math.isfinite(step) and step > 0 for step in pair)]
     if has_dicom_mark(path):
         return read_dicom_seg(path, sop_uid, shape)
     if name.endswith(".nrrd"):
-        return _read_nrrd(path, shape, spacings, max_lost, max_ratio)
+        return _read_nrrd(path, shape, spacings, max_lost, max_ratio, max_misfit, max_labels)
     if name.endswith((".nii", ".nii.gz")):
         import nibabel
 
         with decoding(path, "NIfTI"):
             volume = np.asanyarray(nibabel.load(path).dataobj)  # type: ignore[attr-defined]
-        return _on_same_grid(path, _binary(path, volume), shape)
+        return _on_same_grid(path, lesion_of_labels(path, volume, max_labels), shape)
     if name.endswith(".png"):
         with decoding(path, "PNG"), path.open("rb") as file:
-            if file.read(8) != b"\x89PNG\r\n\x1a\n":  # a renamed JPEG would have grey rims around each lesion
-                raise ValueError("it lacks the signature of that format")
-        return _on_same_grid(path, _binary(path, read_image(path)[0].T), shape)
+            signature = file.read(8)
+        if signature != b"\x89PNG\r\n\x1a\n":  # a renamed JPEG would have grey rims around each lesion
+            raise ValueError(f"{path} could not be read as PNG: it lacks the signature. Export it again.")
+        return _on_same_grid(path, lesion_of_picture(path, read_image(path)[0].T, max_labels), shape)
     raise ValueError(f"{path} is of no form that is read as a lesion map: expected {FORMS}. Export it as one of them.")
 
 
 def _read_nrrd(
-    path: Path, shape: tuple[int, int], spacings: Sequence[tuple[float, float]], max_lost: float, max_ratio: float
+    path: Path,
+    shape: tuple[int, int],
+    spacings: Sequence[tuple[float, float]],
+    max_lost: float,
+    max_ratio: float,
+    max_misfit: float,
+    max_labels: int,
 ) -> np.ndarray:
     import nrrd
 
     with decoding(path, "NRRD"):
         values, header = nrrd.read(str(path))  # axes as on disk, fastest first
-    values, axes = _join_layers(path, _binary(path, values), header)
+    values, axes = _join_layers(path, lesion_of_labels(path, values, max_labels), header)
     not_empty(path, values)
-    directions, origin = header.get("space directions"), header.get("space origin")
-    if directions is None and origin is None:
+    directions, origin, offset = header.get("space directions"), header.get("space origin"), _extent_offset(header)
+    if directions is None and origin is None and offset is None:
         return _on_same_grid(path, values, shape)
     sign = np.array(TO_LPS.get(str(header.get("space", "")).lower(), (1.0, 1.0, 1.0)))
     if directions is None:
         steps = header.get("spacings", np.full(values.ndim, math.nan))[axes]
-        rows, columns = _usable(spacings)[0] if _usable(spacings) else (1.0, 1.0)
+        rows, columns = spacings[0] if spacings else (1.0, 1.0)
         directions = np.diag(np.where(np.isfinite(steps), steps, (columns, rows, 1.0)[: len(axes)]))
     else:
         directions = directions[axes]
     matrix = np.eye(3)
     matrix[: len(axes), : directions.shape[1]] = directions
     matrix *= sign
-    start = np.zeros(3)
+    start = None
     if origin is not None and np.isfinite(origin).all():
-        start[: len(origin)] = origin
+        start = np.concatenate([origin, np.zeros(3)])[:3] * sign
     volume = values.reshape(values.shape + (1,) * (3 - values.ndim))
     lengths = np.linalg.norm(matrix, axis=1)
     across = int(np.argmax(np.abs(matrix[:, 2]) / np.maximum(lengths, 1e-12)))
@@ -142,7 +163,15 @@ def _read_nrrd(
             f"{path} has the axes {np.round(matrix, 4).tolist()} (LPS): expected two in the plane of the image, one "
             "across. Draw it again on the image itself."
         )
-    return _place(path, volume, across, steps, (start * sign)[:2], shape, spacings, max_lost, max_ratio)
+    unturned = across == 2 and bool((np.diag(steps) > 0.999 * lengths[plane]).all())
+    if unturned and volume.shape == (*shape[::-1], 1):
+        return _on_same_grid(path, values, shape)
+    if offset is not None and (steps > -1e-3 * lengths[plane, None]).all():  # backwards it counts from another corner
+        counted = offset[: len(axes)] @ matrix[: len(axes)]
+        pixel = np.max([np.abs(steps).sum(axis=0), *(pair[::-1] for pair in spacings)], axis=0)
+        start = agreed_place(path, start, counted, pixel)
+    start = np.zeros(3) if start is None else start
+    return _place(path, volume, across, steps, start[:2], shape, spacings, max_lost, max_ratio, max_misfit)
 
 
 def _join_layers(path: Path, values: np.ndarray, header: Mapping[str, Any]) -> tuple[np.ndarray, list[int]]:
@@ -176,6 +205,7 @@ def _place(
     spacings: Sequence[tuple[float, float]],
     max_lost: float,
     max_ratio: float,
+    max_misfit: float,
 ) -> np.ndarray:
     """Sample a map on the image's grid.
 
@@ -187,18 +217,11 @@ def _place(
     slices = volume.shape[across]
     plane = np.logical_or.reduce(volume, axis=across)
     lengths = np.linalg.norm(steps, axis=1)
-    unturned = bool((np.diag(steps) > 0.999 * lengths).all())
-    if slices == 1 and unturned and plane.shape[::-1] == shape and bool((np.abs(origin) < 1e-3 * lengths).all()):
-        return np.ascontiguousarray(plane.T)
     down = int(np.argmax(np.abs(steps[:, 1]) / lengths))  # the axis of the map that runs along the image's columns
     own = np.array([lengths[down], lengths[1 - down]])
-    spacing = _nearest(spacings, own)
+    same_size = (plane.shape[down], plane.shape[1 - down]) == shape
+    spacing = own if same_size else fitting_spacing(path, spacings, own, max_ratio, max_misfit)
     ratio = spacing / own
-    if not ((ratio <= max_ratio) & (ratio >= 1 / max_ratio)).all():
-        raise ValueError(
-            f"{path} has pixels of {own[1]:g} x {own[0]:g} mm, its image of {spacing[1]:g} x {spacing[0]:g} mm: "
-            "expected about the same. It was drawn on another copy of the image: save it again on this one."
-        )
     if slices > max(1, round(float(ratio.max()))):
         raise ValueError(
             f"{path} has {slices} slices: expected one, as a projection image has. It is probably a volume's."
@@ -240,32 +263,13 @@ def _place(
     return not_empty(path, lesion)
 
 
-def _usable(spacings: Sequence[tuple[float, float]]) -> list[tuple[float, float]]:
-    return [pair for pair in spacings if len(pair) == 2 and all(math.isfinite(step) and step > 0 for step in pair)]
-
-
-def _nearest(spacings: Sequence[tuple[float, float]], own: np.ndarray) -> np.ndarray:
-    """The image's spacing that goes best with the map's own: the nearest to a whole factor of it, then the nearest."""
-
-    def misfit(candidate: np.ndarray) -> tuple[float, float]:
-        factor = np.exp(np.abs(np.log(candidate / own)))
-        return round(float(np.abs(factor / np.round(factor) - 1).max()), 3), float(factor.max())
-
-    return min((np.array(pair) for pair in _usable(spacings)), key=misfit, default=own)
-
-
-def _binary(path: Path, values: np.ndarray) -> np.ndarray:
-    """Labels above 0, or probabilities of 0.5 and more."""
-    if values.dtype.kind not in "biuf":
-        raise ValueError(f"{path} holds {values.dtype} values: expected labels or probabilities. Export a label map.")
-    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 0.0)
-    whole = values.dtype.kind != "f" or bool((values == np.rint(values)).all())
-    if not (low >= 0 and (whole or high <= 1)):  # also for NaN
-        raise ValueError(
-            f"{path} holds values from {low:g} to {high:g}: expected whole labels from 0 upwards, or probabilities "
-            "from 0 to 1. Export a label map."
-        )
-    return values > 0 if whole else values >= 0.5
+def _extent_offset(header: Mapping[str, Any]) -> np.ndarray | None:
+    """Slicer's place of a cropped extent, in pixels of the map's own grid along its spatial axes."""
+    try:
+        offset = np.array([int(part) for part in str(header["Segmentation_ReferenceImageExtentOffset"]).split()])
+    except (KeyError, ValueError):
+        return None
+    return offset if len(offset) == 3 else None
 
 
 def _on_same_grid(path: Path, values: np.ndarray, shape: tuple[int, int]) -> np.ndarray:

@@ -13,8 +13,12 @@ ambiguous: it is reported with those cases, and never guessed.
    a folder named as the Patient ID. Side and view in the map's name (``RCC``, ``R_CC``, ``L-MLO``, ``left mlo``) pick
    one pair, or there is just one pair in that folder.
 
-LE and DES of one pair are one answer. The map is taken as drawn on DES, unless its name says LE or LOW, or only the LE
-image has its name, lies in its folder, or is the one that a SEG refers to. Several maps may be of one image.
+LE and DES of one pair are one answer. The map is taken as drawn on DES, unless a word of its name, or a whole folder
+name, is LE or LOW, or only the LE image has its name, lies in its folder, or is the one that a SEG refers to. Several
+maps may be of one image.
+
+Images that are in no pair answer too: a map of theirs is reported, and never handed on to another image. Only what is
+neither LE nor DES, as a high-energy image, leaves the answer to a pair of its patient, side and view.
 """
 
 from __future__ import annotations
@@ -36,6 +40,7 @@ ENDING = re.compile(
     r"[\s_.-]+(?:(?:seg|mask|map|lesion|label|segmentation)s?(?:[\s_.-]*\d+)?|le|low(?:[\s_-]?energy)?|des|recombined"
     r"|subtracted)$"
 )
+NO_PAIR = "its image is in no pair: settle that first (skipped.csv)"
 UID = re.compile(r"\d+(?:\.\d+)+")
 SIDE_AND_VIEW = re.compile(r"(l|r|left|right)|(l|r|left|right)?(x?ccl?|mlo|lmo|ml|lm)\d*")
 
@@ -45,23 +50,30 @@ class Target:
     """An image that a map may belong to.
 
     Attributes:
-        case_id: of its pair, which LE and DES share.
-        kind: "DES" or "LE".
+        case_id: of its pair, which LE and DES share; "" for an image without a pair.
+        kind: "DES", "LE", or "unknown" for what may be either; anything else, as "HE", is drawn on by nobody.
         path: of the image file.
         folder: of the image file, relative to the root of the images.
         sop_uid: its SOP Instance UID, "" where it has none.
         patient_ids: names that a folder of this patient may have, Patient ID and key.
         laterality, view: as the header says, "" where it does not.
+        usable: whether a map of it can be used, as one of a pair can.
     """
 
     case_id: str
-    kind: Literal["DES", "LE"]
+    kind: str
     path: Path
     folder: PurePath
     sop_uid: str
     patient_ids: tuple[str, ...]
     laterality: str
     view: str
+    usable: bool = True
+
+    @property
+    def owner(self) -> Hashable:
+        """What LE and DES of a pair share, and nothing else."""
+        return self.case_id or self.path
 
 
 @dataclass(frozen=True)
@@ -77,7 +89,7 @@ class Match:
         return self.target.case_id
 
     @property
-    def drawn_on(self) -> Literal["DES", "LE"]:
+    def drawn_on(self) -> str:
         return self.target.kind
 
 
@@ -93,7 +105,8 @@ def match_maps(
         maps: the maps' files, absolute; one that lies elsewhere than below ``masks_root`` has no place of rule 3, but
             neighbours and folders named as a Patient ID.
         masks_root: folder of the maps, absolute, which may be that of the images.
-        targets: the images.
+        targets: all images, so that none takes the map of another; those in no pair are not ``usable``. Copies of an
+            image and DICOM SEG objects are none.
         references: for each DICOM SEG the SOP Instance UIDs that it refers to; a SEG may match several pairs.
 
     Returns:
@@ -116,8 +129,8 @@ class _Index:
 
     def __init__(self, targets: Sequence[Target]) -> None:
         self.by_uid = _grouped(targets, lambda target: [target.sop_uid] if target.sop_uid else [])
-        self.by_name = _grouped(targets, lambda target: {_stem(target.path.name), _stem(target.case_id)})
-        self.by_case = _grouped(targets, lambda target: [target.case_id])
+        self.by_name = _grouped(targets, lambda target: {_stem(target.path.name), _stem(target.case_id)} - {""})
+        self.by_case = _grouped([target for target in targets if target.usable], lambda target: [target.case_id])
         self.by_place = _grouped(targets, lambda target: {target.path.parent, _place(target.folder)})
         self.by_patient = _grouped(targets, lambda target: {_plain(name) for name in target.patient_ids} - {""})
 
@@ -125,35 +138,44 @@ class _Index:
         """The matches of one map, and why it has none; ``inside`` is its path below the maps' folder."""
         near = self._near(path, inside)
 
-        def decide(hits: Sequence[Target], rule: Rule, why: str) -> tuple[list[Match], str]:
-            if len({target.case_id for target in hits}) > 1:
+        def decide(hits: Sequence[Target], rule: Rule, why: str, said: str) -> tuple[list[Match], str]:
+            hits = _contenders(hits)
+            if not any(target.usable for target in hits):
+                return [], NO_PAIR
+            if len({target.owner for target in hits}) > 1:
                 return [], (
                     f"it is ambiguous: {why}, of {_listed(hits)}. Name it as the one image that it was drawn on, or "
                     "put it into that image's folder"
                 )
             pair = self.by_case[hits[0].case_id] if rule == "folder" else hits
-            return [Match(path, _drawn_on(pair, inside, near), rule)], ""
+            return [Match(path, _drawn_on(pair, said, inside.parent, near), rule)], ""
 
         if referred := [self.by_uid[uid] for uid in references if uid in self.by_uid]:
             rule: Rule = "SOP Instance UID"
-            for hits in referred:
-                if reason := decide(hits, rule, "the SOP Instance UID that it refers to is that of several images")[1]:
-                    return [], reason
-            cases = _grouped([target for hits in referred for target in hits], lambda target: [target.case_id])
-            return [Match(path, _drawn_on(pair, inside, near), rule) for pair in cases.values()], ""
+            why = "the SOP Instance UID that it refers to is that of several images"
+            reasons = [decide(hits, rule, why, inside.name)[1] for hits in referred]
+            unclear = [reason for reason in reasons if reason not in ("", NO_PAIR)]
+            if unclear or all(reasons):
+                return [], (unclear or reasons)[0]
+            usable = [target for hits in referred for target in hits if target.usable]
+            cases = _grouped(usable, lambda target: [target.case_id])
+            return [Match(path, _drawn_on(pair, inside.name, inside.parent, near), rule) for pair in cases.values()], ""
         for part in reversed(inside.parts):
             if hits := [target for uid in UID.findall(part) for target in self.by_uid.get(uid, [])]:
-                return decide(hits, "SOP Instance UID", "its name holds SOP Instance UIDs of several images")
+                return decide(
+                    hits, "SOP Instance UID", "its name holds SOP Instance UIDs of several images", inside.name
+                )
         for form in _forms(inside.name):
             if hits := self.by_name.get(form, []):
-                here = {target.case_id for target in near}
-                nearest = [target for target in hits if target.case_id in here]
-                if here and not nearest and inside.parent.parts:
+                here = {target.owner for target in near}
+                nearest = [target for target in hits if target.owner in here]
+                if here and not nearest and inside.parent.parts and any(target.usable for target in hits):
                     return [], (
                         f"an image of {_listed(hits)} has its name, but its folder is that of {_listed(near)}. Put it "
                         "where its image lies, or rename it"
                     )
-                return decide(nearest or hits, "file name", "several images have its name")
+                ending = _stem(inside.name).removeprefix(form)
+                return decide(nearest or hits, "file name", "several images have its name", ending)
         if not near:
             return [], (
                 "no image has its name, and none lies in the folder of the same place: expected the name of its image, "
@@ -170,7 +192,7 @@ class _Index:
                 f"its name says {' '.join(filter(None, (side, view))).upper()}, but its folder is that of "
                 f"{_listed(near)}. Rename it as its image, or put it where its image lies"
             )
-        return decide(fitting, "folder", "several images of its folder go with its name")
+        return decide(fitting, "folder", "several images of its folder go with its name", inside.name)
 
     def _near(self, path: Path, inside: PurePath) -> list[Target]:
         """Images in the same place or beside the map, else those of the patient whose ID names a folder."""
@@ -180,18 +202,29 @@ class _Index:
         return next((targets for targets in named if targets), [])
 
 
-def _drawn_on(pair: Sequence[Target], inside: PurePath, near: Sequence[Target]) -> Target:
-    """The DES image of a pair, or its LE image where the map's name, place or folder says so."""
-    kinds: dict[str, Target] = {target.kind: target for target in pair}
+def _contenders(hits: Sequence[Target]) -> list[Target]:
+    """Without the images that nobody draws on, where a pair of the same patient, side and view is among the hits."""
+
+    def yields(target: Target, to: Target) -> bool:
+        same = (target.laterality, target.view) == (to.laterality, to.view) and target.laterality and target.view
+        return bool(to.usable and same and set(target.patient_ids) & set(to.patient_ids))
+
+    drawn = ("DES", "LE", "unknown")
+    return [target for target in hits if target.kind in drawn or not any(yields(target, other) for other in hits)]
+
+
+def _drawn_on(pair: Sequence[Target], said: str, folder: PurePath, near: Sequence[Target]) -> Target:
+    """The DES image of a pair, or its LE image where the name (what it ``said``), the place or a folder is of that."""
+    kinds: dict[str, Target] = {target.kind: target for target in pair if target.usable}
     beside: set[str] = {target.kind for target in pair if target in near}
-    for said in (_kinds_said(inside.name), beside, *(_kinds_said(part) for part in reversed(inside.parent.parts))):
-        if len(said) == 1 and said <= kinds.keys():
-            return kinds[next(iter(said))]
+    folders = (_kinds_said(["".join(_words(part))]) for part in reversed(folder.parts))
+    for words in (_kinds_said(_words(said)), beside, *folders):
+        if len(words) == 1 and words <= kinds.keys():
+            return kinds[next(iter(words))]
     return kinds["DES"] if "DES" in kinds else kinds["LE"]
 
 
-def _kinds_said(name: str) -> set[str]:
-    words = _words(name)
+def _kinds_said(words: Sequence[str]) -> set[str]:
     return {kind for kind, said in (("LE", LE_WORDS), ("DES", DES_WORDS)) if any(word in said for word in words)}
 
 
@@ -233,10 +266,13 @@ def _words(name: str) -> list[str]:
     return re.split(r"[\W_]+", _stem(name))
 
 
-def _listed(targets: Iterable[Target], shown: int = 4) -> str:
-    names = sorted({target.case_id for target in targets})
+def _listed(targets: Sequence[Target], shown: int = 4) -> str:
+    names = sorted({target.case_id for target in targets} - {""})
+    bare = len({target.path for target in targets if not target.case_id})
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
-    return ("case " if len(names) == 1 else "cases ") + ", ".join(names[:shown]) + more
+    cases = ("case " if len(names) == 1 else "cases ") + ", ".join(names[:shown]) + more if names else ""
+    alone = {0: "", 1: "an image without a pair"}.get(bare, f"{bare} images without a pair")
+    return " and ".join(filter(None, (cases, alone)))
 
 
 def _grouped(targets: Iterable[Target], keys_of: Callable[[Target], Iterable[Hashable]]) -> dict[Any, list[Target]]:

@@ -51,12 +51,16 @@ def _indexed(name: str) -> tuple[PairName, str] | None:
     return parse_name(INDEXED, re.split(r"[/\\]", name)[-1])
 
 
-def _index_rows(path: Path, problems: list[str]) -> Iterator[tuple[PairName, IndexRow]]:
-    """Rows of an index file; none for any other text, whose first line does not name img_x and img_y."""
+def _index_rows(path: Path, problems: list[str]) -> Iterator[tuple[PairName, IndexRow]] | None:
+    """Rows of an index file; None for any other text, whose first line does not name img_x and img_y."""
     table = _cells(path.read_text(encoding="utf-8-sig", errors="replace"))
     head = [name.lower() for name in next(table, (0, []))[1]]
-    if not {"img_x", "img_y"} <= set(head):
-        return
+    return _rows(path, head, table, problems) if {"img_x", "img_y"} <= set(head) else None
+
+
+def _rows(
+    path: Path, head: Sequence[str], table: Iterator[tuple[int, list[str]]], problems: list[str]
+) -> Iterator[tuple[PairName, IndexRow]]:
     if missing := [name for name in WINDOWS if name not in head]:
         problems.append(f"{path.name}: lacks the column(s) {', '.join(missing)}")
         return
@@ -83,12 +87,27 @@ def _index_rows(path: Path, problems: list[str]) -> Iterator[tuple[PairName, Ind
         yield le[0], IndexRow(SIDES.get(row.get("r_l", "").lower(), ""), (wc_x, ww_x), (wc_y, ww_y), place)
 
 
-def read_index(texts: Iterable[Path]) -> dict[PairName, IndexRow]:
-    """What all index files say together; a pair may stand in several that agree."""
+def read_index(texts: Iterable[Path]) -> tuple[dict[PairName, IndexRow], list[tuple[Path, str]]]:
+    """What all index files say together; a pair may stand in several that agree.
+
+    Returns:
+        the row of each pair, and the texts that are no index files or cannot be read, each with the reason.
+
+    Raises:
+        ValueError: with everything that is wrong with the index files.
+    """
     index: dict[PairName, IndexRow] = {}
     problems: list[str] = []
+    others = []
     for path in texts:
-        for name, row in _index_rows(path, problems):
+        try:
+            rows = _index_rows(path, problems)
+        except OSError as error:
+            others.append((path, f"cannot be opened ({error.strerror})"))
+            continue
+        if rows is None:
+            others.append((path, "it is no index file: its first line does not name img_x and img_y"))
+        for name, row in rows or ():
             known = index.setdefault(name, row)
             if known[:3] != row[:3]:
                 problems.append(f"{row.place}: {name} {row[:3]}, but {known.place} says {known[:3]}")
@@ -97,4 +116,4 @@ def read_index(texts: Iterable[Path]) -> dict[PairName, IndexRow]:
             f"the index files have {len(problems)} problem(s). Correct them, or move files away:\n  "
             + "\n  ".join(problems)
         )
-    return index
+    return index, others

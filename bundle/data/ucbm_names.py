@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-__all__ = ["IMAGE", "INDEXED", "MAP", "PairName", "parse_name"]
+__all__ = ["IMAGE", "INDEXED", "MAP", "PairName", "is_image_name", "parse_name"]
 
 PAIR = r"P(\d+)_(\d+)_([LR])([A-Z]+?)"
 IMAGE = re.compile(PAIR + r"_(LOW_ENERGY|RECOMBINED)", re.IGNORECASE)
@@ -35,3 +35,10 @@ def parse_name(pattern: re.Pattern[str], file: str) -> tuple[PairName, str] | No
         return None
     patient, number, side, view, kind = match.groups()
     return PairName(int(patient), int(number), side.upper(), view.upper()), (kind or "").upper()
+
+
+def is_image_name(file: str) -> bool:
+    """Whether a file is named as an image of the data set: ``P96_76_RMLO_RECOMBINED.nrrd``, but no ``.seg.nrrd``."""
+    name = file.lower()
+    plain_nrrd = name.endswith(".nrrd") and not name.endswith(".seg.nrrd")
+    return plain_nrrd and parse_name(IMAGE, file) is not None

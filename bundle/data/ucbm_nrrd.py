@@ -27,7 +27,7 @@ from .images import read_image
 from .isolation import Failure, work_apart
 from .map_files import is_map_file, read_map
 from .ucbm_index import IndexRow, read_index
-from .ucbm_names import IMAGE, MAP, PairName, parse_name
+from .ucbm_names import IMAGE, MAP, PairName, is_image_name, parse_name
 from .whole_files import write_image
 
 __all__ = ["write_ucbm_nrrd"]
@@ -49,31 +49,56 @@ class Pair(NamedTuple):
 def _find(
     root: Path, masks: Path | None, output: Path
 ) -> tuple[dict[tuple[PairName, str], Path], list[Path], list[Path], list[dict[str, str]]]:
-    """Images by pair and kind, texts, lesion maps, and the NRRD files whose names say nothing."""
+    """Images by pair and kind, texts, lesion maps, and every other file with the reason why it is not used."""
     images: dict[tuple[PairName, str], list[Path]] = defaultdict(list)
     texts, maps, skipped = [], [], []
-    for path in walk(root, [output, masks]):
-        parts = [part.lower() for part in path.relative_to(root).parts]
-        if any(part.startswith((".", "~$", "__macosx")) for part in parts):
-            continue
-        if "masks" in parts[:-1] or parts[-1].endswith(".seg.nrrd"):
+    closed: list[OSError] = []
+    for path in walk(root, [output, masks], closed.append):
+        name = path.name.lower()
+        if reason := _unusable(path, root):
+            skipped.append(_skip(path, reason))
+        elif "masks" in map(str.lower, path.relative_to(root).parts[:-1]) or name.endswith(".seg.nrrd"):
             maps.append(path)
-        elif path.suffix.lower() in (".txt", ".csv", ".tsv"):
+        elif name.endswith((".txt", ".csv", ".tsv")):
             texts.append(path)
-        elif path.suffix.lower() == ".nrrd":
-            if (name := parse_name(IMAGE, path.name)) is None:
-                reason = "its name is not P<patient>_<number>_<side><view>_<LOW_ENERGY|RECOMBINED>.nrrd"
-                skipped.append(skip(path, reason))
-            else:
-                images[name].append(path)
+        elif not name.endswith(".nrrd"):
+            skipped.append(_skip(path, "it is neither an image (.nrrd) nor an index file (.txt, .csv, .tsv)"))
+        elif (found := parse_name(IMAGE, path.name)) is None:
+            reason = "its name is not P<patient>_<number>_<side><view>_<LOW_ENERGY|RECOMBINED>.nrrd"
+            skipped.append(_skip(path, reason))
+        else:
+            images[found].append(path)
     doubles = [" and ".join(map(str, paths)) for _, paths in sorted(images.items()) if len(paths) > 1]
     if doubles:
         raise ValueError(
             f"{root} holds {len(doubles)} image(s) more than once. Keep one of each:\n  " + "\n  ".join(doubles)
         )
     if masks is not None:
-        maps += [path for path in walk(masks, [output]) if not path.name.startswith(".")]
+        for path in walk(masks, [output], closed.append):
+            if reason := _unusable(path, masks):
+                skipped.append(_skip(path, reason))
+            else:
+                maps.append(path)
+    skipped += [_skip(error.filename, f"the folder cannot be listed ({error.strerror})") for error in closed]
     return {name: paths[0] for name, paths in images.items()}, texts, maps, skipped
+
+
+def _unusable(path: Path, root: Path) -> str:
+    """Why no use is made of a file whatever it holds; "" for any other one."""
+    try:
+        str(path).encode()
+    except UnicodeEncodeError:
+        return "its name is not UTF-8, so no list can name it: rename it"
+    if any(part.lower().startswith((".", "~$", "__macosx")) for part in path.relative_to(root).parts):
+        return "it is a hidden file, or lies in a hidden folder"
+    if not path.is_file():
+        return "it is a link that leads nowhere, or no file that can be read"
+    return ""
+
+
+def _skip(path: str | Path, reason: str) -> dict[str, str]:
+    """As :func:`skip`, with a ``?`` where a name is not UTF-8, so that the list can be written."""
+    return skip(os.fsencode(path).decode("utf-8", "replace"), reason)
 
 
 def _make_pairs(
@@ -84,7 +109,10 @@ def _make_pairs(
     drawn: dict[PairName, list[Path]] = defaultdict(list)
     for path in maps:
         found = parse_name(MAP, path.name)
-        if found is None or not is_map_file(path):
+        if is_image_name(path.name):
+            reason = "it is named as an image, expected a map: P<patient>_<number>_<side><view>.seg.nrrd or alike"
+            skipped.append(skip(path, reason))
+        elif found is None or not is_map_file(path):
             skipped.append(skip(path, "it is no lesion map named P<patient>_<number>_<side><view>.seg.nrrd or alike"))
         else:
             drawn[found[0]].append(path)
@@ -171,14 +199,14 @@ def write_ucbm_nrrd(
 
     ``le`` and ``des`` point to the original files, ``le_window`` and ``des_window`` (centre, width) are those of the
     index files. Pairs of one woman, side and view are told apart by ``_2``, ``_3`` ... in the order of their
-    ``number``. Several maps of a pair are joined. Whatever is not used stands under ``skipped`` with its reason.
+    ``number``. Several maps of a pair are joined. Every file that is not used stands under ``skipped`` with its reason.
 
     Args:
         root: the folder; images and index files are found at any depth, and so are maps that lie in folders named
             ``masks`` or end in ``.seg.nrrd``.
         output: the folder to write; it is not searched when it lies inside ``root``.
         masks: a folder of lesion maps elsewhere, named as the pair or its DES image, in any form of
-            :func:`bundle.data.map_files.read_map`.
+            :func:`bundle.data.map_files.read_map`; a ``.nrrd`` with the very name of an image is no map.
         num_workers: processes; None for every core. The result does not depend on it.
         overwrite: replace a datalist that is already there.
 
@@ -199,7 +227,8 @@ def write_ucbm_nrrd(
         if folder is not None and not folder.is_dir():
             raise FileNotFoundError(f"There is no folder {folder}. Expected {content}.")
     images, texts, maps, skipped = _find(root, masks, output)
-    index = read_index(texts)
+    index, others = read_index(texts)
+    skipped += [skip(path, reason) for path, reason in others]
     pairs, more = _make_pairs(images, index, maps)
     skipped += more
     cases = []

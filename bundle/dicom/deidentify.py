@@ -67,7 +67,9 @@ def new_uid(uid: str, salt: str) -> str:
     return f"2.25.{uuid.UUID(bytes=digest[:16], version=4).int}"
 
 
-def deidentify_dataset(ds: Dataset, salt: str, rules: Rules | None = None, edition: str = "2026c") -> None:
+def deidentify_dataset(
+    ds: Dataset, salt: str, rules: Rules | None = None, edition: str = "2026c", patient: str = ""
+) -> None:
     """Take the identity out of an image or a DICOM SEG, in place; pixels and transfer syntax stay.
 
     The woman becomes ``patient_key(ds, salt)`` in Patient ID and Patient's Name, and UIDs become those of
@@ -84,6 +86,7 @@ def deidentify_dataset(ds: Dataset, salt: str, rules: Rules | None = None, editi
         salt: the secret.
         rules: by which :func:`bundle.dicom.energy.classify` tells LE from DES; None for those of this bundle.
         edition: of the standard, as dicom-anonymizer knows it.
+        patient: her pseudonym, where other objects tell it better than this header; "" for that of ``patient_key``.
 
     Raises:
         ValueError: for an empty salt, or an object that :func:`kept_back` names a reason for.
@@ -95,9 +98,9 @@ def deidentify_dataset(ds: Dataset, salt: str, rules: Rules | None = None, editi
         raise ValueError("the salt is empty, expected a secret text. Leave it out for a random one.")
     if reason := kept_back(ds):
         raise ValueError(f"the object cannot be de-identified: {reason}.")
-    patient, _ = patient_key(ds, salt)
+    patient = patient or patient_key(ds, salt)[0]
     side, position, kind = laterality(ds), view(ds), classify(ds, rules).taken_for
-    _clean(ds, _profile(edition), identifying_words(ds, ordinary=()), partial(new_uid, salt=salt))
+    _clean(ds, _profile(edition), identifying_words(ds, shortest=2, ordinary=()), partial(new_uid, salt=salt))
     if side and not laterality(ds):
         ds.ImageLaterality = side
     if position and not view(ds):

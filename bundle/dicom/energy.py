@@ -125,6 +125,9 @@ def refusal(ds: Dataset) -> str:
     sop_class = str(ds.get("SOPClassUID") or "")
     if sop_class in TOMOSYNTHESIS:
         return "it is tomosynthesis, expected one projection image"
+    samples, photometric = _whole(ds.get("SamplesPerPixel")), str(ds.get("PhotometricInterpretation") or "MONOCHROME2")
+    if samples > 1 or not photometric.startswith("MONOCHROME"):
+        return f"it is a colour image ({_code(photometric)}), expected MONOCHROME1 or MONOCHROME2"
     if sop_class.startswith(SECONDARY_CAPTURE):
         return "it is a secondary capture, a copy of a screen, expected the image itself"
     made = [
@@ -142,9 +145,6 @@ def refusal(ds: Dataset) -> str:
     frames = _whole(ds.get("NumberOfFrames"))
     if frames > 1:
         return f"it has {frames} frames, as tomosynthesis does"
-    samples, photometric = _whole(ds.get("SamplesPerPixel")), str(ds.get("PhotometricInterpretation") or "MONOCHROME2")
-    if samples > 1 or not photometric.startswith("MONOCHROME"):
-        return f"it is a colour image ({_code(photometric)}), expected MONOCHROME1 or MONOCHROME2"
     return ""
 
 
@@ -194,7 +194,10 @@ def other_than_le(path: str | os.PathLike) -> str:
     try:
         if not has_dicom_mark(path):
             return ""
-        decision = classify(read_dataset(path, pixels=False))
+        ds = read_dataset(path, pixels=False)
+        if "Modality" not in ds and "SOPClassUID" not in ds:  # a damaged header
+            return ""
+        decision = classify(ds)
     except Exception:
         return ""
     if decision.taken_for == "other":

@@ -12,7 +12,7 @@ from pydicom.dataset import Dataset, FileMetaDataset
 
 from bundle.data.cesm_dicom import write_cesm_dicom
 from bundle.data.datalist import case_items, read_datalist
-from bundle.data.deidentified_folder import Row, _deidentify, _Work, deidentify_folder
+from bundle.data.deidentified_folder import Row, _deidentify, _own_images, _tidy, _Work, deidentify_folder
 from bundle.data.images import read_image
 from bundle.dicom.deidentify import new_uid
 from bundle.dicom.energy import energy, read_rules
@@ -108,7 +108,7 @@ def test_every_file_is_accounted_for(exams, done):
     assert reasons["cut.dcm"].startswith("it lacks SOPClassUID, SOPInstanceUID, StudyInstanceUID, expected a complete")
     assert "it is no DICOM file" in reasons["letter.pdf"]
     assert "it is no image" in reasons["report.dcm"]
-    with (output / "deidentified.csv").open(newline="", encoding="utf-8") as file:
+    with (output.parent / "out_deidentified.csv").open(newline="", encoding="utf-8") as file:
         assert list(csv.reader(file)) == [list(Row._fields), *map(list, rows)]
 
 
@@ -120,8 +120,7 @@ def test_names_of_files_and_their_bytes_hold_nothing_of_her(done):
         for word in ("ZWETSCHGE", "ANNELIESE", PATIENT_ID, "HOSP9", DAY, "1.2.3.", "12000"):
             assert word.encode() not in raw.replace(uid.PYDICOM_IMPLEMENTATION_UID.encode(), b"")
     assert not any(word in row.reason for row in rows for word in ("ZWETSCHGE", PATIENT_ID, DAY, "1.2.3"))
-    assert sorted(path.name for path in output.iterdir())[-1] == "deidentified.csv"
-    assert not [path for path in output.rglob("*") if path.name.startswith(".")]
+    assert all(path.suffix == ".dcm" for path in output.rglob("*") if path.is_file())  # what leaves the house
 
 
 def test_studies_women_and_pairs_stay_together(exams, done):
@@ -152,16 +151,38 @@ def test_one_salt_gives_the_same_bytes_and_no_salt_another_study(exams, done, tm
 def test_a_second_run(tmp_path, caplog):
     root, output = tmp_path, tmp_path / "out"
     write(root / "IM1")
+    gone = write(root / "IM2", 2, study=2, woman="HOSP9")
     first = deidentify_folder(root, output, salt="one", num_workers=1)
-    with pytest.raises(FileExistsError, match=r"deidentified.csv exists already. Choose another --output, or pass"):
+    assert len(files(output)) == 2
+    with pytest.raises(FileExistsError, match=r"out_deidentified.csv exists already. Choose another --output, or pass"):
         deidentify_folder(root, output, salt="one")
     with pytest.raises(ValueError, match=r"--overwrite came without --salt: a new random one would leave each woman"):
         deidentify_folder(root, output, overwrite=True)
-    assert deidentify_folder(root, output, salt="one", num_workers=1, overwrite=True) == first  # its own are not read
+    gone.unlink()
+    again = deidentify_folder(root, output, salt="one", num_workers=1, overwrite=True)
+    assert again == first[:1]  # neither what the first run wrote nor its table is read
     assert len(files(output)) == 1
-    assert caplog.text == ""
+    assert "1 image(s) of the earlier run, not written by this one, were removed" in caplog.text
     deidentify_folder(root, output, salt="two", num_workers=1, overwrite=True)
     assert "holds 1 image(s) of an earlier run too" in caplog.text
+
+
+def test_nothing_but_images_of_an_earlier_run_is_removed(tmp_path, caplog):
+    woman, other = "P" + "0" * 12, "P" + "1" * 12
+    names = [f"{woman}/2.25.1/2.25.{number}.dcm" for number in (1, 2)] + [f"{other}/2.25.3/2.25.4.dcm"]
+    mine = ["P1/2.25.1/2.25.1.dcm", f"{woman}/2.25.1/mine.dcm", f"{woman}/2.25.1/2.25.x.dcm", "notes.txt"]
+    for name in (*names, *mine):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    earlier = _own_images(tmp_path)
+    assert earlier == set(names)
+    _tidy(tmp_path, earlier, {names[0]}, overwrite=False)
+    assert _own_images(tmp_path) == earlier
+    _tidy(tmp_path, earlier, {names[0]}, overwrite=True)
+    left = {path.relative_to(tmp_path).as_posix() for path in tmp_path.rglob("*") if path.is_file()}
+    assert left == {names[0], *mine}
+    assert not (tmp_path / other).exists()
+    assert "2 image(s) of the earlier run, not written by this one, were removed" in caplog.text
 
 
 def test_an_error_is_reported_without_its_text(tmp_path):

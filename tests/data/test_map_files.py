@@ -8,6 +8,7 @@ import nibabel
 import nrrd
 import numpy as np
 import pytest
+from exam_images import make_exposure, windowed
 from highdicom.sr.coding import Code
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -114,10 +115,74 @@ def test_the_spacing_that_goes_with_the_map(tmp_path):
 
 
 def test_a_whole_map_is_taken_as_it_is(tmp_path):
-    for steps in ((1, 1, 1), (0.37, 0.37, 1)):
-        assert np.array_equal(
-            read_map(write(tmp_path / "m.nrrd", on_disk(TRUTH), steps=steps), SHAPE, [SPACING]), TRUTH
-        )
+    for steps, origin in (((1, 1, 1), (0, 0, 0)), ((0.37, 0.37, 1), (0, 0, 0)), ((0.1, 0.2, 1), (-40, 0.3, 7))):
+        path = write(tmp_path / "m.nrrd", on_disk(TRUTH), origin, steps)
+        assert np.array_equal(read_map(path, SHAPE, [SPACING]), TRUTH)
+    path = write(tmp_path / "m.nrrd", on_disk(TRUTH)[::-1], (7 * 0.37, 0, 0), (-0.37, 0.74, 1))
+    assert np.array_equal(read_map(path, SHAPE, [SPACING]), TRUTH)  # turned, of another spacing
+
+
+@pytest.mark.parametrize(
+    ("misfit", "refused"), [(1.01, False), (0.99, False), (1.02, True), (1.06, True), (0.94, True)]
+)
+def test_a_crop_of_another_spacing(tmp_path, misfit, refused):
+    """A little off is rounding or calibration, and the pixels are the image's; more is a scaled copy."""
+    truth = np.zeros((200, 150), bool)
+    truth[180:190, 120:140] = True
+    crop = on_disk(truth[180:190, 120:140])
+    for parts in (1, 2):  # pixels of the map in one of the image
+        x, y = 0.1 * misfit / parts, 0.2 * misfit / parts
+        fine = crop.repeat(parts, axis=0).repeat(parts, axis=1)
+        at = (120 * parts * x + (x - parts * x) / 2, 180 * parts * y + (y - parts * y) / 2, 0)
+        path = write(tmp_path / "m.nrrd", fine, at, (x, y, 1))
+        if not refused:
+            assert np.array_equal(read_map(path, truth.shape, [SPACING]), truth)
+            continue
+        with pytest.raises(
+            ValueError,
+            match=rf"m\.nrrd has pixels of {x:g} x {y:g} mm, its image of 0\.1 x 0\.2 mm: expected the same, or a whole"
+            r" number or part of it, within 1\.5%\. It was drawn on a scaled copy of the image, or the spacing was",
+        ):
+            read_map(path, truth.shape, [SPACING])
+    if refused:
+        assert read_map(path, truth.shape, [SPACING], max_misfit=0.07).any()
+        assert read_map(path, truth.shape, [SPACING, (0.2 * misfit, 0.1 * misfit)]).any()  # the calibrated one
+
+
+OFFSET = "Segmentation_ReferenceImageExtentOffset"
+
+
+def test_the_extent_offset_of_slicer_stands_in_for_the_origin(tmp_path):
+    for origin in ({"space origin": None}, {}):
+        path = write(tmp_path / "m.seg.nrrd", CROP, AT, **{OFFSET: "5 2 0", **origin})
+        assert picture(read_map(path, SHAPE, [SPACING])) == PICTURE
+    layers = np.stack([CROP, CROP])
+    steps = np.vstack([np.full((1, 3), np.nan), np.diag([-0.1, -0.2, 1])])
+    header = {"kinds": ["list", "domain", "domain", "domain"], "space origin": None, OFFSET: "5 2 -1"}
+    path = write(tmp_path / "m.seg.nrrd", layers, None, steps, "RAS", **header)
+    assert picture(read_map(path, SHAPE, [SPACING])) == PICTURE
+
+
+def test_an_offset_of_a_finer_grid_counts_its_pixels(tmp_path):
+    """At four times the pixels the origin lies 1.5 of them before the corner that the offset counts from."""
+    fine = CROP.repeat(4, axis=0).repeat(4, axis=1)
+    at = (0.5 - 1.5 * 0.025, 0.4 - 1.5 * 0.05, 0)
+    path = write(tmp_path / "m.seg.nrrd", fine, at, (0.025, 0.05, 0.25), **{OFFSET: "20 8 0"})
+    assert picture(read_map(path, SHAPE, [SPACING])) == PICTURE
+
+
+def test_two_places_of_one_map_are_refused(tmp_path):
+    with pytest.raises(
+        ValueError,
+        match=r"m\.seg\.nrrd says two places: \(0\.5, 0\.4\) mm by space origin, \(0\.3, 0\.4\) mm by Segmentation_Refe"
+        r"renceImageExtentOffset: expected one, within a pixel\. Save it again from 3D Slicer, or uncropped on its",
+    ):
+        read_map(write(tmp_path / "m.seg.nrrd", CROP, AT, **{OFFSET: "3 2 0"}), SHAPE, [SPACING])
+    for offset in ("4 2 0", "", "5 2", "a b c"):  # within a pixel, or nothing that can be read
+        path = write(tmp_path / "m.seg.nrrd", CROP, AT, **{OFFSET: offset})
+        assert picture(read_map(path, SHAPE, [SPACING])) == PICTURE
+    backwards = write(tmp_path / "m.nrrd", CROP[::-1], (0.6, 0.4, 0), (-0.1, 0.2, 1), **{OFFSET: "1 2 0"})
+    assert picture(read_map(backwards, SHAPE, [SPACING])) == PICTURE  # counted from the right
 
 
 def test_a_square_map_may_be_turned_all_the_same(tmp_path):
@@ -240,6 +305,55 @@ def test_nrrd_that_is_refused(tmp_path, array, given, message):
 def test_probabilities_from_a_half(tmp_path):
     path = write(tmp_path / "m.nrrd", np.float32([[[0.49], [0.5]], [[0], [1]]]), AT)
     assert np.argwhere(read_map(path, SHAPE, [SPACING])).tolist() == [[3, 5], [3, 6]]
+
+
+GREYS = np.arange(48).reshape(SHAPE) * 80  # 47 above 0
+
+
+@pytest.mark.parametrize("form", [np.uint16, np.float32])
+def test_an_image_is_no_map(tmp_path, form):
+    message = (
+        r"holds 47 grey values up to 3760: expected at most 46 labels\. This is an image, no lesion map: export the se"
+    )
+    path = write(tmp_path / "m.nrrd", GREYS.T[..., None].astype(form))
+    assert read_map(path, SHAPE, max_labels=47).sum() == 47
+    with pytest.raises(ValueError, match=rf"m\.nrrd {message}"):
+        read_map(path, SHAPE, max_labels=46)
+    nibabel.save(nibabel.Nifti1Image(GREYS.T[..., None].astype(form), np.eye(4)), tmp_path / "m.nii")
+    with pytest.raises(ValueError, match=rf"m\.nii {message}"):
+        read_map(tmp_path / "m.nii", SHAPE, max_labels=46)
+    Image.fromarray(GREYS.astype(np.uint16)).save(tmp_path / "m.png")
+    with pytest.raises(ValueError, match=rf"m\.png {message}"):
+        read_map(tmp_path / "m.png", SHAPE, max_labels=46)
+
+
+def test_a_mammogram_is_no_map(tmp_path):
+    """Even a small one, of which much is rim."""
+    shown = make_exposure(1, "L", (64, 54))
+    write(tmp_path / "m.nrrd", shown.des.T[..., None], steps=(0.12, 0.1, 1))
+    Image.fromarray(windowed(shown.des, "DES")).save(tmp_path / "m.png")
+    for name in ("m.nrrd", "m.png"):
+        with pytest.raises(ValueError, match=rf"{name} holds \d+ grey values up to \d+: expected at most 32 labels"):
+            read_map(tmp_path / name, (64, 54))
+
+
+def test_a_drawing_with_soft_rims_is_cut_at_half(tmp_path):
+    rows, columns = np.mgrid[:256, :80]
+    distance = np.hypot(rows - 40, columns - 30) - 15
+    for top, kind in ((255, np.uint8), (65535, np.uint16)):
+        soft = np.round(np.clip(0.5 - distance / 6, 0, 1) * top).astype(kind)  # a rim of six pixels
+        assert len(np.unique(soft)) > 60
+        Image.fromarray(soft).save(tmp_path / "m.png")
+        assert np.array_equal(read_map(tmp_path / "m.png", soft.shape), distance <= 0)
+
+
+def test_labels_of_a_picture_are_no_rims(tmp_path):
+    """Lesions of their own greys, and small labels that touch."""
+    greys = np.zeros((60, 60), np.uint8)
+    greys[5:25, 5:25], greys[30:50, 30:50], greys[5:25, 30:50] = 100, 255, 20
+    for drawn in (greys, np.where(greys > 100, 2, greys > 0).astype(np.uint8)):
+        Image.fromarray(drawn).save(tmp_path / "m.png")
+        assert np.array_equal(read_map(tmp_path / "m.png", drawn.shape), greys > 0)
 
 
 def test_nifti_is_transposed_whatever_its_affine(tmp_path):

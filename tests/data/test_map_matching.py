@@ -1,6 +1,7 @@
 """Each rule finds the image that a hospital engineer would name, and nothing is guessed."""
 
 import unicodedata
+from dataclasses import replace
 from pathlib import Path, PurePath
 
 import pytest
@@ -206,3 +207,96 @@ def test_several_maps_of_one_image_keep_their_order():
     matches, unmatched = match_maps(maps, MASKS, TWO, {})
     assert [match.path for match in matches] == [maps[0], maps[1], maps[3]]
     assert [path for path, _ in unmatched] == [maps[2]]
+
+
+NO_PAIR = "its image is in no pair: settle that first (skipped.csv)"
+
+
+def alone(folder, name, kind="DES", side="R", view="MLO", uid="", patient="4711"):
+    """An image that is in no pair."""
+    place = PurePath(folder)
+    return Target("", kind, ROOT / place / name, place, uid, (patient,), side, view, usable=False)
+
+
+class TestImagesWithoutAPair:
+    P1 = pair("c1", "P1", "IM1.dcm", "IM2.dcm", uid="1.2.3")
+
+    def test_a_name_in_the_flat_folder_is_ambiguous(self):
+        targets = [*pair("c1", "A", "IM1", "IM2", patient="A"), alone("B", "IM2", patient="B")]
+        assert found("B/IM2.seg.nrrd", targets) == NO_PAIR
+        assert found("A/IM2.seg.nrrd", targets) == ("c1", "DES", "file name")
+        assert found("IM2.seg.nrrd", targets) == (
+            "it is ambiguous: several images have its name, of case c1 and an image without a pair. Name it as the one "
+            "image that it was drawn on, or put it into that image's folder"
+        )
+        assert "of case c1 and 2 images without a pair." in found("IM2.png", [*targets, alone("C", "IM2")])
+
+    def test_two_images_without_a_pair_are_two(self):
+        targets = [*self.P1, alone("B", "IM2"), alone("C", "IM9")]
+        assert found("C/IM2.png", targets) == (
+            "an image of case c1 and an image without a pair has its name, but its folder is that of an image without "
+            "a pair. Put it where its image lies, or rename it"
+        )
+
+    @pytest.mark.parametrize("kind", ["LE", "DES", "HE", "unknown", "unreadable"])
+    def test_its_map_goes_nowhere_else(self, kind):
+        targets = [*self.P1, alone("P1", "IM4", kind, uid="1.2.9")]
+        for name in ("P1/IM4.seg.nrrd", "P1/IM4_mask.png", "P1/1.2.9.seg.nrrd", "1.2.9/m.png", "IM4.png", "x/IM4.nrrd"):
+            assert found(name, targets) == NO_PAIR
+        assert found("P1/m", targets, ["1.2.9"]) == NO_PAIR
+        assert found("P1/m", targets, ["1.2.9", "1.2.3.1"]) == ("c1", "LE", "SOP Instance UID")
+
+    def test_it_is_a_candidate_of_its_folder(self):
+        targets = [*self.P1, alone("P1", "IM4")]
+        assert found("P1/lesion.png", targets) == (
+            "it is ambiguous: several images of its folder go with its name, of case c1 and an image without a pair. "
+            "Name it as the one image that it was drawn on, or put it into that image's folder"
+        )
+        assert found("P1/RCC.png", targets) == ("c1", "DES", "folder")
+        assert found("P1/RMLO.png", targets) == NO_PAIR
+        assert found("P1/LCC.png", targets).startswith(
+            "its name says L CC, but its folder is that of case c1 and an image without a pair."
+        )
+        assert found("P1/RCC.png", [*self.P1, alone("P1", "IM4", side="", view="")]).startswith("it is ambiguous")
+        assert found("B/lesion.png", [*self.P1, alone("B", "x")]) == NO_PAIR
+
+    def test_a_second_exposure_of_one_view_is_a_candidate(self):
+        for kind in ("LE", "DES", "unknown"):
+            assert found("P1/RCC.png", [*self.P1, alone("P1", "IM4", kind, view="CC")]).startswith("it is ambiguous")
+
+    def test_nobody_draws_on_the_high_energy_image_of_a_pair(self):
+        assert found("P1/lesion.png", [*self.P1, alone("P1", "IM3", "HE", view="CC")]) == ("c1", "DES", "folder")
+        for other in ({"view": "MLO"}, {"view": "CC", "patient": "88"}, {"view": "CC", "side": ""}):
+            assert found("P1/lesion.png", [*self.P1, alone("P1", "IM3", "HE", **other)]).startswith("it is ambiguous")
+        series = [*pair("c1", "p/{}", "IM1", "IM1"), alone("p/HE", "IM1", "HE", view="CC")]
+        assert found("4711/IM1_mask.png", series) == ("c1", "DES", "file name")
+
+    def test_the_image_of_a_broken_pair_keeps_its_case(self):
+        broken = [replace(target, usable=False) for target in self.P1]
+        assert found("c1.png", broken) == found("P1/lesion.png", broken) == NO_PAIR
+        half = [replace(self.P1[0], usable=False), self.P1[1]]
+        assert found("c1_LE.png", half) == ("c1", "DES", "file name")
+
+
+@pytest.mark.parametrize(
+    ("folder", "expected"),
+    [
+        ("LE THI HOA", "DES"),
+        ("Le_Thi", "DES"),
+        ("low dose", "DES"),
+        ("LE", "LE"),
+        (" le ", "LE"),
+        ("Low Energy", "LE"),
+        ("low_energy/RCC", "LE"),
+        ("LE/recombined", "DES"),
+        ("recombined/LE", "LE"),
+    ],
+)
+def test_a_folder_says_le_by_its_whole_name(folder, expected):
+    assert found(f"{folder}/c1.png", pair("c1", "a", "x.png", "y.png")) == ("c1", expected, "file name")
+
+
+def test_a_case_that_is_called_so_says_nothing():
+    targets = pair("LE-7_R_CC", "a", "x.png", "y.png")
+    assert found("LE-7_R_CC.png", targets) == ("LE-7_R_CC", "DES", "file name")
+    assert found("LE-7_R_CC_le_mask.png", targets) == ("LE-7_R_CC", "LE", "file name")

@@ -1,6 +1,9 @@
 """A small tree in the research form of CESM@UCBM, with all that goes wrong in one."""
 
 import json
+import os
+import sys
+from pathlib import Path
 
 import nrrd
 import numpy as np
@@ -148,6 +151,7 @@ def test_what_is_not_used_is_said(datalist):
         "P9_1_RCC_LOW_ENERGY.nrrd": "its partner cannot be used: P9_1_RCC_RECOMBINED.nrrd",
         "P9_1_RCC_RECOMBINED.nrrd": "lies outside its window (centre 9000, width 10; pixels 1 to ",
         "P50_5_LCC.png": "a lesion map without its pair",
+        "readme.txt": "it is no index file: its first line does not name img_x and img_y",
         "notes.docx": "it is no lesion map named P<patient>_<number>_<side><view>.seg.nrrd or alike",
     }
     assert said.keys() == expected.keys()
@@ -170,6 +174,57 @@ def test_masks_elsewhere_and_blanks_and_the_same_bytes(tmp_path, caplog):
     with pytest.raises(FileExistsError, match=r"datalist.json exists already. Choose another --output, or pass"):
         write_ucbm_nrrd(root, tmp_path / "out1")
     assert json.loads(write_ucbm_nrrd(root, tmp_path / "out1", overwrite=True).read_text())["cases"][0]["seg"] is None
+
+
+def test_no_file_is_passed_over_in_silence(tmp_path):
+    root, masks = tmp_path / "in", tmp_path / "drawn"
+    write_pair(root, "P1_1_RCC")
+    write_pair(root, "P2_1_RCC")
+    names = {
+        "P3_1_RCC_LOW_ENERGY.nii.gz": "neither an image",
+        "P3_1_RCC_RECOMBINED.nhdr": "neither an image",
+        "P4_1_LCC_LOW_ENERGY.dcm": "neither an image",
+        "scan.mha": "neither an image",
+        ".x.nrrd": "a hidden file",
+        "._notes.txt": "a hidden file",
+        "__MACOSX/P1_1_RCC_LOW_ENERGY.nrrd": "a hidden file, or lies in a hidden folder",
+        "masks/P1_1_RCC_LOW_ENERGY.nrrd": "is named as an image, expected a map",
+    }
+    for name in names:
+        (root / name).parent.mkdir(exist_ok=True)
+        (root / name).write_bytes(b"x")
+    (root / "gone.nrrd").symlink_to(tmp_path / "nowhere")
+    image = write(masks / "P1_1_RCC_RECOMBINED.nrrd", breast(True))
+    write(masks / "P2_1_RCC_RECOMBINED.seg.nrrd", lesion(True).astype(np.uint8))
+    (masks / ".P1_1_RCC.png").write_bytes(b"x")
+    datalist = read_datalist(write_ucbm_nrrd(root, tmp_path / "out", masks, num_workers=1))
+    said = {entry["path"]: entry["reason"] for entry in datalist["skipped"]}
+    assert said.keys() == {f"../in/{name}" for name in (*names, "gone.nrrd")} | {
+        "../drawn/P1_1_RCC_RECOMBINED.nrrd",
+        "../drawn/.P1_1_RCC.png",
+    }
+    for name, reason in names.items():
+        assert reason in said[f"../in/{name}"]
+    assert "a link that leads nowhere" in said["../in/gone.nrrd"]
+    assert "is named as an image, expected a map" in said[f"../drawn/{image.name}"]
+    assert [bool(case["seg"]) for case in datalist["cases"]] == [False, True]
+
+
+@pytest.mark.skipif(os.name == "nt" or sys.platform == "darwin", reason="its names of files are always Unicode")
+def test_names_that_are_not_utf8(tmp_path):
+    write_pair(tmp_path / "in", "P1_1_LCC")
+    for name in (b"caf\xe9.nrrd", b"caf\xe9.txt", b"P2_1_LCC_LOW_ENERGY\xe9.nrrd"):
+        Path(os.fsdecode(os.fsencode(tmp_path / "in") + b"/" + name)).write_bytes(b"x")
+    datalist = read_datalist(write_ucbm_nrrd(tmp_path / "in", tmp_path / "out", num_workers=1))
+    assert [case["case_id"] for case in datalist["cases"]] == ["P1_L_CC"]
+    assert {entry["path"] for entry in datalist["skipped"]} == {
+        "../in/caf\ufffd.nrrd",
+        "../in/caf\ufffd.txt",
+        "../in/P2_1_LCC_LOW_ENERGY\ufffd.nrrd",
+    }
+    assert {entry["reason"] for entry in datalist["skipped"]} == {
+        "its name is not UTF-8, so no list can name it: rename it"
+    }
 
 
 @pytest.mark.parametrize(

@@ -377,6 +377,18 @@ def test_a_woman_without_an_id_is_known_by_name_and_birth_date():
     assert keys[0] == keys[1] != keys[2]
 
 
+def test_a_pseudonym_that_others_tell_better():
+    after, _ = cleaned(mammogram(PatientID=""), patient="P0123456789ab")
+    assert after.PatientID == after.PatientName == "P0123456789ab"
+
+
+def test_what_stays_hides_short_names_other_spellings_and_any_day():
+    said = "for WU, LI; mueller 4711 HOSP 4711, 6 May 2024, 24.12.2019"
+    after, _ = cleaned(mammogram(PatientName="WU^LI MÜLLER-LI", PatientID="HOSP-4711", SoftwareVersions=said))
+    assert after.SoftwareVersions == "for ***, ***; *** 4711 ***, ***, ***"
+    assert after.Manufacturer == "GE MEDICAL SYSTEMS"
+
+
 @pytest.mark.parametrize(
     ("values", "reason"),
     [

@@ -3,7 +3,7 @@
 import pytest
 from pydicom.dataset import Dataset
 
-from bundle.dicom.identity import found_identity, identifying_words, keyed, masked, patient_key
+from bundle.dicom.identity import bare, found_identity, identifying_words, keyed, masked, patient_key
 
 
 def header(**entries):
@@ -59,12 +59,30 @@ class TestWords:
             ("born 03.02.1951", ["date"]),
             ("20240506", ["date"]),
             ("order acc99", ["exam number"]),
+            ("HOSP 774411", ["patient ID"]),
+            ("hosp_774411.dcm", ["patient ID"]),
+            ("no 774411", ["patient ID"]),
+            ("Zwetschge\u0301", ["name"]),  # the accent is a letter of its own, as macOS writes names of files
+            ("ANNE LISE", ["name"]),
+            ("Lise", ["name"]),
+            ("Anne1951", []),  # four letters: with a digit beside them they may be a code
+            ("ZWETSCHGE1951", ["name"]),
+            ("on 3.2.1951", ["date"]),
+            ("on 2/3/1951", ["date"]),
+            ("03-02-1951", ["date"]),
+            ("03021951", ["date"]),
+            ("May 6, 2024", ["date"]),
+            ("6 May 2024", ["date"]),
+            ("7 May 2024", []),  # a day that the header does not know raises no alarm
+            ("1.2.840.6.5.2024", []),  # nor does a part of a UID
+            ("16.5.2024", []),
             ("Low energy", []),
             ("", []),
         ],
     )
     def test_found(self, text, kinds):
         assert found_identity(text, self.words) == kinds
+        assert not kinds or any(bare(word) in bare(text) for word in self.words)
 
     @pytest.mark.parametrize(
         ("text", "said"),
@@ -75,10 +93,45 @@ class TestWords:
             ("recombined", "recombined"),
             ("seen 2019-12-24", "seen ***"),  # a date that the header does not know
             ("1.2.840.113619.2.401", "1.2.840.113619.2.401"),
+            ("1.2.840.1.2.2019.4", "1.2.840.1.2.2019.4"),
+            ("a map (4, 5, 2019), V2.10.20, 49 kVp", "a map (4, 5, 2019), V2.10.20, 49 kVp"),
+            ("Zwetschge\u0301, a cafe\u0301", "***, a cafe\u0301"),
+            ("HOSP 774411", "***"),
         ],
     )
     def test_masked(self, text, said):
         assert masked(text, self.words) == said
+
+    @pytest.mark.parametrize(
+        "day",
+        ["24.12.2019", "4.2.2019", "12/24/2019", "4/2/2019", "24-12-2019", "2019-12-24", "2019/2/4", "20191224",
+         "20191224093000", "4. 2. 2019", "Dec 24 2019", "December 24th, 2019", "24 Dec 2019", "24. Dezember 2019",
+         "4 febbraio 2019", "4 de mayo de 2019", "24-DEC-2019"],
+    )  # fmt: skip
+    def test_any_day_is_masked(self, day):
+        assert masked(f"seen {day}, again", {}) == "seen ***, again"
+        assert found_identity(day, self.words) == []
+
+    @pytest.mark.parametrize(
+        "name", ["Müller-Lüdenscheidt", "Mueller-Luedenscheidt", "MU\u0308LLER-LU\u0308DENSCHEIDT"]
+    )
+    @pytest.mark.parametrize(
+        "text", ["Lüdenscheidt", "luedenscheidt", "lu\u0308denscheidt", "Müller", "MUELLER", "Muller"]
+    )
+    def test_every_spelling_of_a_half_of_a_double_name(self, name, text):
+        words = identifying_words(header(PatientName=f"{name}^Eva"))
+        assert masked(f"by {text} left", words) == "by *** left"
+        assert found_identity(text, words) == ["name"]
+
+    @pytest.mark.parametrize(("name", "text"), [("Weiß", "WEISS"), ("Weiss", "Weiß"), ("Sørensen", "Soerensen")])
+    def test_other_letters_that_are_spelled(self, name, text):
+        assert masked(text, identifying_words(header(PatientName=name))) == "***"
+
+    def test_short_words_are_hidden_where_they_stand_alone_and_raise_no_alarm(self):
+        woman = header(PatientName="WU^LI", PatientID="42", OtherPatientIDs=["A7", "B-1"])
+        text = "WU LI 42 b1: 420 views, A7, light, wu_li"
+        assert masked(text, identifying_words(woman, shortest=2)) == "*** *** *** ***: 420 views, ***, light, ***_***"
+        assert found_identity(text, identifying_words(woman)) == []
 
     def test_short_words_and_words_of_the_field_name_nobody(self):
         assert identifying_words(header(PatientName="Low^Li", PatientID="7")) == {}

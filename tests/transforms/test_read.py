@@ -2,6 +2,8 @@
 
 import gzip
 import math
+import traceback
+import warnings
 from pathlib import Path
 
 import itk
@@ -13,6 +15,7 @@ from monai.data import MetaTensor
 from monai.transforms import LoadImaged
 from PIL import Image
 
+from bundle.dicom.files import read_dataset
 from bundle.keys import MetaKeys
 from bundle.transforms import CesmReader, EmptySegd, is_image_file, read_image
 
@@ -226,9 +229,12 @@ class TestErrors:
             load(tmp_path / name)
 
     def test_detached_nrrd_without_its_pixels(self, tmp_path):
-        path = nrrd(tmp_path / "a.nrrd", np.zeros((5, 4), np.uint8), "uint8", lines=["data file: a.raw"])
-        with pytest.raises(ValueError, match=r"could not be read as NRRD \(.*a\.raw.*Save it again"):
+        path = nrrd(tmp_path / "a.nrrd", np.zeros((5, 4), np.uint8), "uint8", lines=["data file: /exams/MEIER/a.raw"])
+        with pytest.raises(
+            ValueError, match=r"a\.nrrd could not be .* NRRD \(a file that it names is missing\)\. Save"
+        ):
             read_image(path)
+        assert "MEIER" not in told(path)
 
     def test_unknown_format_missing_file_and_several_files(self, tmp_path, mammogram, write_dicom):
         (tmp_path / "a.bmp").write_bytes(b"BM")
@@ -239,6 +245,67 @@ class TestErrors:
         one = str(write_dicom(tmp_path / "a.dcm", mammogram))
         with pytest.raises(ValueError, match="one projection image at a time, got 2 files"):
             load([one, one])
+
+
+def told(path):
+    """All that a log may show of an unreadable file: the message and what a traceback would print with it."""
+    with pytest.raises(ValueError, match=r"\w") as caught:
+        read_image(path)
+    return "".join(traceback.format_exception(caught.value))
+
+
+class TestNothingOfTheFileIsQuoted:
+    """A damaged or foreign header may hold a name anywhere."""
+
+    def damaged(self, path, old, new):
+        raw = path.read_bytes()
+        assert old in raw
+        path.write_bytes(raw.replace(old, new, 1))
+        return path
+
+    def test_a_number_that_is_none(self, tmp_path, mammogram, write_dicom):
+        path = write_dicom(tmp_path / "a.dcm", mammogram, RescaleSlope="1.0000000000")
+        text = told(self.damaged(path, b"1.0000000000", b"MEIER^ANNA 2"))
+        assert "a.dcm could not be read as DICOM (ValueError). Export it again." in text
+        assert "MEIER" not in text
+
+    @pytest.mark.parametrize(
+        ("uid", "said"),
+        [
+            (b"1.2.840.MEIER^ANNA\0", "unknown [unreadable] (NotImplementedError). Install python-gdcm"),
+            (b"1.2.840.99.1.2.3.4\0", "unknown [1.2.840.99.1.2.3.4] (NotImplementedError). Install python-gdcm"),
+        ],
+    )
+    def test_transfer_syntax(self, tmp_path, mammogram, write_dicom, uid, said):
+        path = write_dicom(tmp_path / "a.dcm", mammogram)
+        raw = path.read_bytes()
+        long = uid.ljust(20, b"\0")
+        path.write_bytes(raw.replace(b"1.2.840.10008.1.2.1\0", long, 1))
+        assert said in (text := told(path))
+        assert "MEIER" not in text
+
+    @pytest.mark.parametrize(("code", "said"), [("RGB", "RGB"), ("MEIER^ANNA", "unreadable"), ("meier", "unreadable")])
+    @pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, while the test writes a wrong code
+    def test_photometric_interpretation(self, tmp_path, mammogram, write_dicom, code, said):
+        path = write_dicom(tmp_path / "a.dcm", mammogram, PhotometricInterpretation=code)
+        assert f"has 1 sample(s) a pixel, {said}: expected one, MONOCHROME1" in told(path)
+
+    def test_kinds_of_nrrd(self, tmp_path):
+        array = np.zeros((5, 4, 2), np.uint8)
+        path = nrrd(tmp_path / "a.nrrd", array, "uint8", lines=["kinds: meier-anna domain domain"])
+        assert "a.nrrd has 2 layers (of an unknown kind): expected one image" in told(path)
+
+    def test_pydicom_warns_and_logs_nothing(self, tmp_path, mammogram, write_dicom, caplog, recwarn):
+        path = write_dicom(tmp_path / "a.dcm", mammogram, SpecificCharacterSet="ISO_IR 192", SeriesDescription="é")
+        self.damaged(path, b"ISO_IR 192", b"MEIER^ANNA")
+        ds = read_dataset(path)
+        assert ds.SeriesDescription  # decoded here, which is when pydicom complains
+        read_image(path)
+        assert not recwarn.list
+        assert caplog.text == ""
+        before = list(warnings.filters)
+        read_dataset(path)
+        assert warnings.filters == before  # a change would make warnings that were said once be said again
 
 
 class TestIsImageFile:

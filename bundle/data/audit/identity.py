@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import unicodedata
 from collections.abc import Iterable, Mapping
 
-from ...dicom.identity import found_identity, masked
+from ...dicom.identity import bare, found_identity, masked
 
 __all__ = ["StudyIdentity"]
 
@@ -25,6 +24,7 @@ class StudyIdentity:
         self.words: dict[str, str] = {}
         for told in of_patients:
             self.words.update({word: kind for word, kind in told.items() if word not in of_all})
+        self.bare = {word: bare(word) for word in self.words}
 
     def kinds(self, text: str, words: Iterable[str] | None = None) -> list[str]:
         """Kinds of the words in a text ("name", "patient ID", "date" ...), of all words or of some ``words``."""
@@ -36,7 +36,6 @@ class StudyIdentity:
 
     def _suspects(self, text: str, words: Iterable[str] | None = None) -> dict[str, str]:
         """A quick choice before the exact search, because a study has thousands of words."""
-        plain = "".join(letter for letter in unicodedata.normalize("NFKD", text) if not unicodedata.combining(letter))
-        plain = plain.lower()
+        plain = bare(text)
         chosen = self.words if words is None else {word: self.words[word] for word in words if word in self.words}
-        return {word: kind for word, kind in chosen.items() if word in plain}
+        return {word: kind for word, kind in chosen.items() if self.bare[word] in plain}
