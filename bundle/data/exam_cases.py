@@ -35,7 +35,6 @@ class Outcome:
     case: dict[str, Any] | None = None
     skipped: list[Skipped] = field(default_factory=list)
     maps: list[Path] = field(default_factory=list)
-    low_overlap: bool = False
 
 
 def make_case(job: ExamJob, images: Path, align: str, min_overlap: float) -> Outcome:
@@ -77,15 +76,7 @@ def make_case(job: ExamJob, images: Path, align: str, min_overlap: float) -> Out
                 case["des_window"] = list(pair.des.window)
             if "DES" in drawn:
                 drawn["DES"] = warp(drawn["DES"], found.transform, le.shape)
-        case["alignment"] = {
-            "method": align,
-            "shift": [round(step, 3) for step in found.transform.shift],
-            "angle": round(found.transform.angle, 4),
-            "scale": round(found.transform.scale, 5),
-            "overlap_before": round(found.overlap_before, 4),
-            "overlap": round(found.overlap, 4),
-            "low_overlap": not found.overlap >= min_overlap,
-        }
+        case["alignment"] = found.entry(align, min_overlap)
     maps = {}
     for kind, lesion in drawn.items():
         wrong = map_problem(le, lesion) if lesion.any() else "it lies outside the image once DES is aligned"

@@ -95,6 +95,9 @@ def summarise(
         lines.append(f"  {len(paired)} pairs, by: {_counted(paired)}")
     lines += [f"  {remark}" for remark in remarks]
     lines.append(f"  {with_map} pairs with a lesion map, from {sum(len(outcome.maps) for outcome in outcomes)} file(s)")
+    low = sum(case.get("alignment", {}).get("low_overlap", False) for case in cases)
+    if low:
+        lines.append(f"  {low} pairs overlap little although aligned (low_overlap in the datalist): look at the audit")
     lines.append(f"{output / 'skipped.csv'}: {len(skipped)} files, {len(attention)} of them need a look")
     reasons = Counter(entry.reason for entry in attention).most_common()
     lines += [

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from scipy import ndimage, optimize
@@ -59,6 +60,19 @@ class Registration:
     overlap_before: float
     overlap: float
     kept_identity: bool = False
+
+    def entry(self, method: str, min_overlap: float) -> dict[str, Any]:
+        """What a datalist says of it; ``low_overlap`` below ``min_overlap``, or where no overlap can be had."""
+        return {
+            "method": method,
+            "shift": [round(step, 3) for step in self.transform.shift],
+            "angle": round(self.transform.angle, 4),
+            "scale": round(self.transform.scale, 5),
+            "overlap_before": round(self.overlap_before, 4),
+            "overlap": round(self.overlap, 4),
+            "kept_identity": self.kept_identity,
+            "low_overlap": not self.overlap >= min_overlap,
+        }
 
 
 def _logarithm(image: np.ndarray) -> np.ndarray:
