@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping
 from pathlib import Path
@@ -17,6 +18,7 @@ __all__ = ["case_items", "datalist_hash", "read_datalist", "write_datalist"]
 LATERALITIES = ("L", "R")
 VIEWS = ("CC", "MLO")
 IMAGE_KEYS = (BatchKeys.LE, BatchKeys.DES, BatchKeys.SEG, "seg_le")
+WINDOW_KEYS = ("le_window", "des_window")
 REQUIRED = (CaseKeys.CASE_ID, CaseKeys.PATIENT_ID, CaseKeys.LATERALITY, CaseKeys.VIEW, *IMAGE_KEYS[:3])
 
 
@@ -47,9 +49,23 @@ def _problems(cases: Iterable[Mapping[str, Any]]) -> list[str]:
             problems.append(f"{name}: view {case[CaseKeys.VIEW]!r}, expected one of {VIEWS}")
         if not case[BatchKeys.LE] or not case[BatchKeys.DES]:
             problems.append(f"{name}: le and des must both name a file")
+        for key in IMAGE_KEYS:
+            if not isinstance(case.get(key), str | None):
+                problems.append(f"{name}: {key} is {type(case[key]).__name__}, expected a path or null")
+        for key in WINDOW_KEYS:
+            if not _is_window(case.get(key)):
+                problems.append(f"{name}: {key} is no pair of a centre and a width above 0, nor null")
         if not isinstance(case.get(CaseKeys.MALIGNANT), bool | None):
             problems.append(f"{name}: malignant {case[CaseKeys.MALIGNANT]!r}, expected true, false or null")
     return problems
+
+
+def _is_window(value: Any) -> bool:
+    if value is None:
+        return True
+    pair = value if isinstance(value, list | tuple) and len(value) == 2 else (None, None)
+    numbers = [number for number in pair if isinstance(number, int | float) and math.isfinite(number)]
+    return len(numbers) == 2 and numbers[1] > 0
 
 
 def _raise_if(problems: list[str], what: str) -> None:

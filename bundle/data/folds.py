@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -84,6 +85,28 @@ def write_folds(
     return write_json(output, folds)
 
 
+def _once(problems: list[str], pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of JSON whose keys stand once: of a patient who stands twice the reader would keep the last fold."""
+    twice = len(pairs) - len({key for key, _ in pairs})
+    if twice:
+        problems.append(f"{twice} patient(s) or key(s) stand more than once")
+    return dict(pairs)
+
+
+def _fold_problems(folds: Any) -> list[str]:
+    """What keeps a file from being folds; without its values, which may be Patient IDs."""
+    if not isinstance(folds, dict) or not isinstance(folds.get("folds"), dict) or not folds["folds"]:
+        return ["expected an object with k and with the fold of every patient"]
+    k, numbers = folds.get("k"), list(folds["folds"].values())
+    if type(k) is not int or k < 3:
+        return ["expected k, a whole number of 3 or more"]
+    wrong = sum(type(number) is not int or not 0 <= number < k for number in numbers)
+    if wrong:
+        return [f"{wrong} patient(s) have another fold than 0 to {k - 1}"]
+    empty = sorted(set(range(k)) - set(numbers))
+    return [f"fold(s) {', '.join(map(str, empty))} are empty"] if empty else []
+
+
 def read_folds(path: str | os.PathLike, datalist: Mapping[str, Any], datalist_path: str | os.PathLike) -> dict:
     """Read ``folds.json`` and hold it against its datalist.
 
@@ -95,11 +118,14 @@ def read_folds(path: str | os.PathLike, datalist: Mapping[str, Any], datalist_pa
     remake = f"python -m scripts.folds {datalist_path} --output {path}"
     if not path.is_file():
         raise FileNotFoundError(f"There are no folds {path}. Make them: {remake}")
+    problems: list[str] = []
     try:
-        folds = json.loads(path.read_text(encoding="utf-8"))
-        folds["k"], folds["folds"]
-    except (ValueError, KeyError, TypeError) as error:
-        raise ValueError(f"{path} holds no folds ({error!r}). Remake it: {remake} --overwrite") from error
+        folds = json.loads(path.read_text(encoding="utf-8"), object_pairs_hook=partial(_once, problems))
+    except (ValueError, OSError) as error:  # its text may quote the file
+        raise ValueError(f"{path} holds no folds ({type(error).__name__}). Remake it: {remake} --overwrite") from None
+    problems += _fold_problems(folds)
+    if problems:
+        raise ValueError(f"{path} holds no folds: {'; '.join(problems)}. Remake it: {remake} --overwrite")
     if folds.get("datalist_hash") != datalist_hash(datalist):
         was, now = folds.get("num_cases"), len(datalist["cases"])
         what = f"{was} cases, the datalist has {now}" if was != now else f"another list of {was} cases"
@@ -107,6 +133,11 @@ def read_folds(path: str | os.PathLike, datalist: Mapping[str, Any], datalist_pa
     homeless = sorted({case[CaseKeys.PATIENT_ID] for case in datalist["cases"]} - set(folds["folds"]))
     if homeless:
         raise ValueError(f"{path} gives no fold to patient(s) {', '.join(homeless)}. Remake it: {remake} --overwrite")
+    strangers = len(set(folds["folds"]) - {case[CaseKeys.PATIENT_ID] for case in datalist["cases"]})
+    if strangers:
+        raise ValueError(
+            f"{path} gives folds to {strangers} patient(s) that the datalist lacks. Remake it: {remake} --overwrite"
+        )
     return folds
 
 

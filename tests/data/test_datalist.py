@@ -107,3 +107,23 @@ def test_an_empty_study_is_not_written(tmp_path):
     with pytest.raises(ValueError, match="the datalist 'study' names no cases"):
         write(tmp_path / "datalist.json", [])
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"le": 5}, "le is int, expected a path or null"),
+        ({"seg": ["a"]}, "seg is list, expected a path or null"),
+        ({"le_window": "abc"}, "le_window is no pair of a centre and a width above 0"),
+        ({"des_window": [None, None]}, "des_window is no pair"),
+        ({"des_window": [1.0, 0.0]}, "des_window is no pair"),
+        ({"des_window": [1.0, float("nan")]}, "des_window is no pair"),
+    ],
+)
+def test_paths_and_windows_of_another_kind(tmp_path, change, said):
+    with pytest.raises(ValueError, match=said):
+        write(tmp_path / "datalist.json", [case(**change)])
+
+
+def test_windows(tmp_path):
+    write(tmp_path / "datalist.json", [case(le_window=[2360, 900.0], des_window=None)])

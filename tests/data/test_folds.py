@@ -149,5 +149,34 @@ def test_unknown_parts_and_folds_are_refused(files, options, message):
 def test_a_file_that_holds_no_folds_is_named(files, tmp_path, text):
     broken = tmp_path / "broken.json"
     broken.write_text(text)
-    with pytest.raises(ValueError, match=r"broken\.json holds no folds .*Remake it: python -m scripts\.folds"):
+    with pytest.raises(ValueError, match=r"broken\.json holds no folds.*Remake it: python -m scripts\.folds"):
         read_folds(broken, read_datalist(files[0]), files[0])
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ('{"k": 3, "folds": {"ANNA": 0, "ANNA": 1, "B": 2}}', "1 patient.s. or key.s. stand more than once; fold.s. 0"),
+        (
+            '{"k": 3, "folds": {"ANNA": "1", "B": 7, "C": 1.5, "D": true, "E": null, "F": -1}}',
+            "6 patient.s. have another",
+        ),
+        ('{"k": "x", "folds": {"ANNA": 1}}', "expected k, a whole number"),
+        ('{"k": 2, "folds": {"ANNA": 1}}', "expected k, a whole number"),
+        ('{"k": 3, "folds": {"ANNA": 0}}', "fold.s. 1, 2 are empty"),
+        ('{"k": 3, "folds": [["ANNA", 0]]}', "expected an object"),
+        ('{"k": 3, "folds": {"ANNA": 0', "JSONDecodeError"),
+    ],
+)
+def test_a_damaged_file_is_refused_and_not_quoted(tmp_path, text, said):
+    path = tmp_path / "folds.json"
+    path.write_text(text)
+    with pytest.raises(ValueError, match=said) as error:
+        read_folds(path, {"cases": []}, "datalist.json")
+    assert "ANNA" not in str(error.value)
+
+
+def test_a_folder_instead_of_a_file(tmp_path):
+    (tmp_path / "folds.json").mkdir()
+    with pytest.raises((ValueError, FileNotFoundError), match="folds"):
+        read_folds(tmp_path / "folds.json", {"cases": []}, "datalist.json")
