@@ -12,7 +12,7 @@ from scipy import ndimage
 from ..keys import MetaKeys
 from .registration import breast_mask
 
-__all__ = ["image_problem", "map_problem"]
+__all__ = ["image_problem", "map_problem", "share_in_breast"]
 
 LARGEST_SIDE = 512  # the breast is found on an image thinned to about this, which is enough to place a map
 
@@ -52,6 +52,20 @@ def _near_breast(le: np.ndarray, margin: float) -> tuple[np.ndarray, int]:
     return ndimage.distance_transform_edt(~breast) <= margin * max(breast.shape), step
 
 
+def share_in_breast(le: np.ndarray, seg: np.ndarray, margin: float = 0.02) -> float:
+    """The share of a lesion map that :func:`map_problem` holds against ``least_inside``; NaN for an empty map.
+
+    Args:
+        le, seg, margin: see there.
+    """
+    return _inside(seg, *_near_breast(le, margin)) if np.any(seg) else math.nan
+
+
+def _inside(seg: np.ndarray, breast: np.ndarray, step: int) -> float:
+    rows, columns = (np.minimum(at // step, side - 1) for at, side in zip(np.nonzero(seg), breast.shape, strict=True))
+    return float(breast[rows, columns].mean())
+
+
 def map_problem(
     le: np.ndarray, seg: np.ndarray, least_inside: float = 0.9, margin: float = 0.02, most_covered: float = 0.7
 ) -> str:
@@ -72,19 +86,13 @@ def map_problem(
             "outline of the breast. Correct the file"
         )
 
-    def inside(seg: np.ndarray) -> float:
-        rows, columns = (
-            np.minimum(at // step, side - 1) for at, side in zip(np.nonzero(seg), breast.shape, strict=True)
-        )
-        return float(breast[rows, columns].mean())
-
-    share = inside(seg)
+    share = _inside(seg, breast, step)
     if share >= least_inside:
         return ""
     flipped = {
-        "left to right": inside(seg[:, ::-1]),
-        "top to bottom": inside(seg[::-1]),
-        "both ways": inside(seg[::-1, ::-1]),
+        "left to right": _inside(seg[:, ::-1], breast, step),
+        "top to bottom": _inside(seg[::-1], breast, step),
+        "both ways": _inside(seg[::-1, ::-1], breast, step),
     }
     best = max(flipped, key=lambda way: flipped[way])
     hint = (

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["bare", "found_identity", "identifying_words", "keyed", "masked", "patient_key"]
+__all__ = ["bare", "found_identity", "holds_date", "identifying_words", "keyed", "masked", "patient_key"]
 
 NAMES = ("PatientName", "OtherPatientNames", "PatientBirthName", "PatientMotherBirthName", "ResponsiblePerson")
-PATIENT_IDS = ("PatientID", "OtherPatientIDs", "IssuerOfPatientID")
+PATIENT_IDS = ("PatientID", "OtherPatientIDs")
 EXAM_NUMBERS = ("AccessionNumber", "StudyID", "AdmissionID")
 DATES = ("PatientBirthDate", "StudyDate", "SeriesDate", "AcquisitionDate", "ContentDate", "AcquisitionDateTime")
 FIELD_WORDS = ("low", "high", "energy", "left", "right", "breast", "contrast", "image", "view", "test", "phantom")
@@ -63,7 +63,7 @@ def patient_key(ds: Dataset, salt: str = "") -> tuple[str, str]:
 
 
 def identifying_words(ds: Dataset, shortest: int = 3, ordinary: Collection[str] = FIELD_WORDS) -> dict[str, str]:
-    """Words of a header that name a woman or a day, each with its kind: "name", "patient ID", "exam number", "date".
+    """Words of a header that name a woman or a day: "name", "patient ID", "issuer", "exam number" or "date" of each.
 
     Names come as a whole, in halves where they are double-barrelled, with and without ``ue`` for ``ü``; IDs as a whole
     and as the long numbers in them; dates in the usual orders.
@@ -77,8 +77,13 @@ def identifying_words(ds: Dataset, shortest: int = 3, ordinary: Collection[str] 
     words: dict[str, str] = {}
     for keyword in DATES:
         words |= dict.fromkeys(_dates(_text(ds.get(keyword))[:8]), "date")
-    for kind, keywords in (("exam number", EXAM_NUMBERS), ("patient ID", PATIENT_IDS)):
-        for text in (text for keyword in keywords for text in _texts(ds.get(keyword))):
+    items = [item for item in ds.get("OtherPatientIDsSequence") or () if hasattr(item, "keys")]
+    for kind, values in (
+        ("issuer", [ds.get("IssuerOfPatientID")]),
+        ("exam number", [ds.get(keyword) for keyword in EXAM_NUMBERS]),
+        ("patient ID", [ds.get(keyword) for keyword in PATIENT_IDS] + [item.get("PatientID") for item in items]),
+    ):
+        for text in (text for value in values for text in _texts(value)):
             forms = [_plain(text), *re.findall(r"[0-9]{5,}", text)]
             words |= {form: kind for form in forms if len(bare(form)) >= max(1, shortest)}
     for text in (text for keyword in NAMES for text in _texts(ds.get(keyword))):
@@ -105,6 +110,11 @@ def masked(text: str, words: Mapping[str, str]) -> str:
     found += [match.span() for match in ANY_DATE.finditer(plain)]
     hidden = {place for start, end in found for place in range(places[start], places[end])}
     return re.sub("\0+", "***", "".join("\0" if place in hidden else letter for place, letter in enumerate(text)))
+
+
+def holds_date(text: str) -> bool:
+    """Whether something in a text looks like a date, so that :func:`masked` hides it."""
+    return bool(ANY_DATE.search(_plain(text)))
 
 
 def bare(text: str) -> str:

@@ -3,7 +3,7 @@
 import pytest
 from pydicom.dataset import Dataset
 
-from bundle.dicom.identity import bare, found_identity, identifying_words, keyed, masked, patient_key
+from bundle.dicom.identity import bare, found_identity, holds_date, identifying_words, keyed, masked, patient_key
 
 
 def header(**entries):
@@ -111,6 +111,11 @@ class TestWords:
     def test_any_day_is_masked(self, day):
         assert masked(f"seen {day}, again", {}) == "seen ***, again"
         assert found_identity(day, self.words) == []
+        assert holds_date(f"seen {day}, again")
+
+    @pytest.mark.parametrize("text", ["1.2.840.1.2.2019.4", "V2.10.20, 49 kVp", "399162004", ""])
+    def test_what_is_no_day(self, text):
+        assert not holds_date(text)
 
     @pytest.mark.parametrize(
         "name", ["Müller-Lüdenscheidt", "Mueller-Luedenscheidt", "MU\u0308LLER-LU\u0308DENSCHEIDT"]
@@ -135,6 +140,13 @@ class TestWords:
 
     def test_short_words_and_words_of_the_field_name_nobody(self):
         assert identifying_words(header(PatientName="Low^Li", PatientID="7")) == {}
+
+    def test_other_ids_and_their_issuer(self):
+        woman = header(OtherPatientIDsSequence=[header(PatientID="OLD-5522"), Dataset()], IssuerOfPatientID="Mercy")
+        assert identifying_words(woman) == {"old-5522": "patient ID", "mercy": "issuer"}
+        assert masked("old 5522 of Mercy", identifying_words(woman)) == "*** of ***"
+        same = header(PatientID="MERCY", IssuerOfPatientID="Mercy")
+        assert identifying_words(same) == {"mercy": "patient ID"}
 
     def test_letters_that_change_their_length_in_lower_case(self):
         words = identifying_words(header(PatientName="İnci^Weiß"))

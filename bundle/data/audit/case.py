@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from ...keys import BatchKeys, CaseKeys, MetaKeys
-from ..image_check import image_problem, map_problem
+from ..image_check import image_problem, map_problem, share_in_breast
 from ..images import read_image
 from ..registration import register
 from . import pixels
@@ -22,13 +22,17 @@ __all__ = ["CaseRecord", "ImageRecord", "image_window", "measure_case"]
 
 @dataclass
 class ImageRecord:
-    """Of one LE or DES image; ``window`` (centre, width) is that of the datalist, else of the file."""
+    """Of one LE or DES image; ``window`` (centre, width) is that of the datalist, else of the file.
+
+    ``hash`` is that of the exact pixels, ``look`` what stays of them in another format or size.
+    """
 
     header: Header = field(default_factory=Header)
     problem: str = ""
     shape: tuple[int, int] | None = None
     window: tuple[float, float] | None = None
     hash: str = ""
+    look: np.ndarray | None = field(default=None, repr=False, compare=False)
     clipped: tuple[float, float] = (0.0, 0.0)
     letters: int = 0
 
@@ -38,7 +42,8 @@ class CaseRecord:
     """Of one pair. Shift (rows down, columns right) in pixels, that of DES onto LE; NaN where it could not be measured.
 
     ``lesions`` are the pixels of each lesion, as drawn and at the size of training; ``inside`` is the share of the map
-    in the breast, ``contrast`` the lesion's in DES, ``wall`` see ``wall_share``.
+    that lies in the breast as ``map_problem`` counts it, ``map_values`` how many values the map holds, ``contrast`` the
+    lesion's in DES, ``mirrored`` see ``mirrored_contrast``, ``wall`` see ``wall_share``.
     """
 
     images: dict[str, ImageRecord] = field(default_factory=dict)
@@ -51,7 +56,9 @@ class CaseRecord:
     wall: float = math.nan
     lesions: list[tuple[int, int]] = field(default_factory=list)
     inside: float = math.nan
+    map_values: int = 0
     contrast: float = math.nan
+    mirrored: dict[str, float] = field(default_factory=dict)
 
 
 def image_window(item: Mapping[str, Any], key: str, meta: Mapping[str, Any]) -> tuple[float, float] | None:
@@ -73,9 +80,12 @@ def measure_case(item: Mapping[str, Any], image_size: int = 256, working_size: i
     breasts: dict[str, np.ndarray] = {}
     for key in (BatchKeys.LE, BatchKeys.DES):
         record = case.images[key] = ImageRecord()
+        try:  # apart: a header still names the woman when the pixels cannot be read
+            record.header = read_header(item[key])
+        except OSError as error:
+            record.header = Header(problem=f"the file cannot be opened ({type(error).__name__})")
         try:
             image, meta = read_image(item[key])
-            record.header = read_header(item[key])
             window = record.window = image_window(item, key, meta)
             center, width = window or (math.nan, math.nan)
             record.problem = image_problem(image, {MetaKeys.WINDOW_CENTER: center, MetaKeys.WINDOW_WIDTH: width})
@@ -94,6 +104,7 @@ def measure_case(item: Mapping[str, Any], image_size: int = 256, working_size: i
         small, breasts[key] = pixels.working_breast(images[key], step)
         record.clipped = pixels.clipped(images[key], breasts[key], step)
         record.letters = pixels.letters_in_air(small, breasts[key])
+        record.look = pixels.look(small, breasts[key])
     if len(images) == 2:
         _measure_pair(case, images, breasts, item[CaseKeys.LATERALITY], working_size)
     if item.get(BatchKeys.SEG):
@@ -129,13 +140,18 @@ def _measure_map(
 ) -> None:
     path = item[BatchKeys.SEG]
     try:
-        seg = read_image(path)[0] > 0
+        drawn = read_image(path)[0]
     except FileNotFoundError:
         case.map_problem = "is missing"
         return
     except (ValueError, OSError) as error:
         case.map_problem = str(error).replace(f"{Path(path)} ", "").replace(path, "the file")
         return
+    broken = int((~np.isfinite(drawn)).sum())
+    if broken:
+        case.map_problem = f"holds {broken} NaN or infinite pixels"
+        return
+    seg, case.map_values = drawn > 0, len(np.unique(drawn))
     shapes = {key: image.shape for key, image in images.items()}
     unlike = [key for key, shape in shapes.items() if shape != seg.shape]
     if not seg.any():
@@ -148,10 +164,11 @@ def _measure_map(
     case.lesions = pixels.lesion_sizes(seg, item[CaseKeys.LATERALITY], image_size)
     if BatchKeys.LE in images:
         case.map_problem = map_problem(images[BatchKeys.LE], seg)
-        breast = _full(breasts[BatchKeys.LE], seg.shape, working_size)
-        case.inside = float(breast[seg].mean())
+        case.inside = share_in_breast(images[BatchKeys.LE], seg)
         if BatchKeys.DES in images:
+            breast = _full(breasts[BatchKeys.LE], seg.shape, working_size)
             case.contrast = pixels.contrast(images[BatchKeys.DES], seg, breast)
+            case.mirrored = pixels.mirrored_contrast(images[BatchKeys.DES], seg, breast)
 
 
 def _full(breast: np.ndarray, shape: tuple[int, ...], working_size: int) -> np.ndarray:

@@ -54,7 +54,7 @@ def histograms(cases: Sequence[Case], limits: Limits, bins: int = 24) -> list[Ta
             "Shift of DES, % of the longer side", [100 * r.shift_share for r in records], 100 * limits.shift, bins
         ),
         _histogram("Overlap of the breasts (Dice)", [r.overlap for r in records], limits.overlap, bins),
-        _histogram("Lesion in the breast, share", [r.inside for r in records if r.lesions], None, bins),
+        _histogram("Lesion in the breast or its margin, share", [r.inside for r in records if r.lesions], None, bins),
         _histogram("Lesion contrast in DES", [r.contrast for r in records if r.lesions], limits.contrast, bins),
         _histogram("Lesion at training size, log10 of pixels", sizes, None, bins),
     ]

@@ -24,6 +24,7 @@ def choose_cases(
     a_finding: int = 4,
     at_most: int = 24,
     unseen: Sequence[str] = ("identity", "window", "header"),
+    doubtful: Sequence[str] = ("mirrored map",),
 ) -> dict[int, str]:
     """Which cases are shown, and under which heading: place in the datalist -> heading, in the order of the page.
 
@@ -35,12 +36,13 @@ def choose_cases(
         a_finding: how many cases of each finding are shown.
         at_most: how many cases with findings are shown in all.
         unseen: kinds of findings that no picture shows.
+        doubtful: kinds of which a picture is shown although they are for information.
     """
     places = {label: place for place, (label, _, _) in enumerate(cases)}
     with_findings = [
         places[label]
         for finding in findings
-        if finding.level != "information" and finding.kind not in unseen
+        if (finding.level != "information" or finding.kind in doubtful) and finding.kind not in unseen
         for label in [label for label in finding.case_ids if label in places][:a_finding]
     ]
     records = [record for _, _, record in cases]
@@ -73,13 +75,20 @@ def choose_cases(
 
 
 def render_page(
-    report: Mapping[str, Any], chosen: Mapping[int, str], pictures: Mapping[int, Sequence[Picture]], listed: int = 12
+    report: Mapping[str, Any],
+    chosen: Mapping[int, str],
+    pictures: Mapping[int, Sequence[Picture]],
+    listed: int = 12,
+    doubtful: Sequence[str] = ("mirrored map",),
 ) -> str:
-    """HTML of a report, with the pictures of the chosen cases as data URIs; ``listed`` cases a finding stand open."""
+    """HTML of a report, with the pictures of the chosen cases as data URIs; ``listed`` cases a finding stand open.
+
+    ``doubtful`` kinds of findings are named beside the pictures although they are for information.
+    """
     shown = {report["cases"][place]["case_id"]: f"case-{place + 1}" for place in chosen}
     tags: dict[str, dict[tuple[str, str], list[str]]] = {}
     for finding in report["findings"]:
-        if finding["level"] != "information":
+        if finding["level"] != "information" or finding["kind"] in doubtful:
             for case in finding["cases"]:
                 kinds = tags.setdefault(case["case_id"], {})
                 kinds.setdefault((finding["level"], finding["kind"]), []).append(case["detail"])

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import math
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+from PIL import Image
 from scipy import ndimage
 
 from ..registration import breast_mask
@@ -15,7 +17,10 @@ __all__ = [
     "contrast",
     "lesion_sizes",
     "letters_in_air",
+    "look",
+    "mirrored_contrast",
     "pixel_hash",
+    "same_looks",
     "stretched",
     "wall_share",
     "working_breast",
@@ -25,6 +30,52 @@ __all__ = [
 def pixel_hash(image: np.ndarray) -> str:
     """A hash of decoded pixels and their shape, whatever the file format."""
     return hashlib.blake2b(f"{image.shape}".encode() + image.astype("<f4").tobytes(), digest_size=16).hexdigest()
+
+
+def look(image: np.ndarray, breast: np.ndarray, side: int = 32) -> np.ndarray | None:
+    """What stays of a picture in whatever format, size or padding it is saved: the box of its breast, tiny.
+
+    Args:
+        image: (H, W), any range.
+        breast: (H, W) bool.
+        side: that the box is shrunk to, in pixels, by means that overlap: a box cut one pixel off changes less.
+
+    Returns:
+        (side, side) float16, range [0, 1]; None without a breast.
+    """
+    if not breast.any():
+        return None
+    rows, columns = (np.flatnonzero(breast.any(axis=axis)) for axis in (1, 0))
+    box = image[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1].astype(np.float32)
+    tiny = np.asarray(Image.fromarray(box).resize((side, side), Image.Resampling.BILINEAR))
+    low, high = float(tiny.min()), float(tiny.max())
+    return ((tiny - low) / (high - low if high > low else 1.0)).astype(np.float16)
+
+
+def same_looks(
+    first: Sequence[np.ndarray], second: Sequence[np.ndarray], least: float, rows: int = 512
+) -> Iterator[tuple[int, int, float]]:
+    """(i, j, correlation) of each look of ``first`` and each of ``second`` that correlate by more than ``least``.
+
+    Args:
+        first, second: of :func:`look`, all of one side.
+        least: Pearson correlation, -1 to 1.
+        rows: how many of ``first`` are compared at a time, which bounds the memory.
+    """
+    if not first or not second:
+        return
+    here, there = (_standardised(looks) for looks in (first, second))
+    for start in range(0, len(here), rows):
+        correlation = here[start : start + rows] @ there.T
+        for i, j in np.argwhere(correlation > least).tolist():
+            yield start + i, j, float(correlation[i, j])
+
+
+def _standardised(looks: Sequence[np.ndarray]) -> np.ndarray:
+    """(N, side * side) float32 of mean 0 and length 1; a look of one value is 0."""
+    flat = np.array([image.ravel() for image in looks], np.float32)
+    flat -= flat.mean(axis=1, keepdims=True)
+    return flat / np.maximum(np.linalg.norm(flat, axis=1, keepdims=True), 1e-6)
 
 
 def stretched(image: np.ndarray, window: tuple[float, float] | None = None) -> np.ndarray:
@@ -118,6 +169,17 @@ def contrast(des: np.ndarray, seg: np.ndarray, breast: np.ndarray) -> float:
     return (
         float((lesion.mean() - rest.mean()) / max(float(rest.std()), 1e-6)) if lesion.size and rest.size else math.nan
     )
+
+
+def mirrored_contrast(
+    des: np.ndarray, seg: np.ndarray, breast: np.ndarray, least_inside: float = 0.9
+) -> dict[str, float]:
+    """:func:`contrast` of a map's mirror images, "left to right" and "top to bottom".
+
+    A mirror image of which less than ``least_inside`` lies in the breast is left out: it cannot have been the lesion.
+    """
+    mirrored = {"left to right": seg[:, ::-1], "top to bottom": seg[::-1]}
+    return {way: contrast(des, flip, breast) for way, flip in mirrored.items() if breast[flip].mean() >= least_inside}
 
 
 def lesion_sizes(seg: np.ndarray, laterality: str, size: int) -> list[tuple[int, int]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields
 from functools import partial
@@ -15,13 +16,15 @@ from ..datalist import case_items, datalist_hash, read_datalist
 from ..folds import read_folds
 from ..isolation import Failure, work_apart
 from ..whole_files import write_json
-from .case import CaseRecord, measure_case
+from .case import CaseRecord, ImageRecord, measure_case
 from .counts import count_tables, histograms
-from .findings import LEVELS, Case, Finding, Limits, pair_findings
+from .findings import LEVELS, Case, Finding, Limits
+from .header import read_header
 from .identity import StudyIdentity
 from .page import choose_cases, render_page
 from .patients import patient_findings, study_identity, text_findings
 from .pictures import draw_case
+from .rules import pair_findings
 
 __all__ = ["Audit", "write_audit"]
 
@@ -67,12 +70,13 @@ def write_audit(
     """Measure every pair of a datalist, hold it against limits, and write ``audit.html`` and ``audit.json``.
 
     Neither file names a woman, an ID or a date: cases stand under their ``case_id``, or, where that holds a name or an
-    ID of a DICOM header, under their place in the datalist ("case 17"). The same files give the same bytes.
+    ID of a DICOM header, under their place in the datalist ("case 17"). The same files give the same bytes. Of a pair
+    that cannot be measured the headers alone are read, so that these names are known, too.
 
     Args:
         datalist: the file.
         output: the folder of the two files; None for that of the datalist.
-        folds: None for ``folds.json`` beside the datalist, where there is one.
+        folds: None for ``folds.json`` beside the datalist, where there is one; a file that is named must be there.
         image_size: side in pixels of the images that training will see.
         num_workers: processes; None for every core.
         seed: of the cases that are shown at random.
@@ -95,18 +99,16 @@ def write_audit(
     content = read_datalist(datalist)
     items = case_items(content, datalist.parent)
     measure = partial(measure_case, image_size=image_size)
-    records = [
-        CaseRecord(problem=f"it cannot be measured: {result.reason}") if isinstance(result, Failure) else result
-        for result in work_apart(measure, items, num_workers, description="measure", unit="pair")
-    ]
+    measured = list(work_apart(measure, items, num_workers, description="measure", unit="pair"))
+    records = _with_headers(measured, items, num_workers)
     identity = study_identity(content["cases"], records)
     cases = _labelled(content["cases"], records, identity)
     findings, assignment = list(pair_findings(cases, limits, image_size)), None
-    folds = Path(folds) if folds is not None else datalist.with_name("folds.json")
+    folds_file = Path(folds) if folds is not None else datalist.with_name("folds.json")
     try:
-        assignment = read_folds(folds, content, datalist)["folds"]
-    except (FileNotFoundError, ValueError) as error:
-        findings.append(_fold_finding(error, folds, datalist))
+        assignment = read_folds(folds_file, content, datalist)["folds"]
+    except (OSError, ValueError) as error:
+        findings.append(_fold_finding(error, folds_file, datalist, named=folds is not None))
     findings += patient_findings(cases, assignment)
     findings += text_findings(content, cases, identity, in_texts=("name", "patient ID"))
     findings += _few_patients(content, assignment)
@@ -148,17 +150,44 @@ def write_audit(
 def _labelled(
     entries: Sequence[Mapping[str, Any]], records: Sequence[CaseRecord], identity: StudyIdentity
 ) -> list[Case]:
-    named = [str(entry[CaseKeys.CASE_ID]) for entry in entries]
-    labels = [name if identity.masked(name) == name else f"case {number}" for number, name in enumerate(named, start=1)]
+    names = [str(entry[CaseKeys.CASE_ID]) for entry in entries]
+    taken, labels = set(names), []
+    for number, name in enumerate(names, start=1):
+        label = name if identity.masked(name) == name else f"case {number}"
+        while label != name and label in taken:
+            label = f"#{label}"
+        labels.append(label)
     return list(zip(labels, entries, records, strict=True))
 
 
-def _fold_finding(error: Exception, folds: Path, datalist: Path) -> Finding:
+def _with_headers(
+    measured: Sequence[Any], items: Sequence[Mapping[str, Any]], num_workers: int | None
+) -> list[CaseRecord]:
+    """Records, with the headers alone of those pairs whose measurement failed."""
+    records = [
+        CaseRecord(problem=f"it cannot be measured: {result.reason}") if isinstance(result, Failure) else result
+        for result in measured
+    ]
+    failed = [index for index, result in enumerate(measured) if isinstance(result, Failure)]
+    places = [(index, key) for index in failed for key in (BatchKeys.LE, BatchKeys.DES)]
+    paths = [items[index][key] for index, key in places]
+    headers = work_apart(read_header, paths, num_workers, description="headers", unit="file") if paths else ()
+    for (index, key), header in zip(places, headers, strict=True):
+        if not isinstance(header, Failure):
+            records[index].images[key] = ImageRecord(header=header)
+    return records
+
+
+def _fold_finding(error: Exception, folds: Path, datalist: Path, named: bool) -> Finding:
     if isinstance(error, FileNotFoundError):
         make = "python -m scripts.folds DATALIST"
+        if named:
+            message = f"There are no folds {folds.name}, although they were named: they were not checked."
+            return Finding("error", "folds", message, f"Name the right file, or make one: {make} --output FOLDS")
         return Finding("information", "folds", "There are no folds yet, so they were not checked.", make)
     message = str(error).replace(str(folds), folds.name).replace(str(datalist), datalist.name)
     message = message.partition(" Remake it")[0].rstrip(".")
+    message = re.sub(r"(?s)(no fold to) patient\(s\) .*", r"\1 some patients", message)  # whose IDs it names
     remake = "Remake the folds: python -m scripts.folds DATALIST --overwrite"
     return Finding("error", "folds", f"The folds do not fit the datalist: {message}.", remake)
 
@@ -174,10 +203,15 @@ def _few_patients(content: Mapping[str, Any], folds: Mapping[str, int] | None, u
         )
 
 
-def _masked(finding: Finding, identity: StudyIdentity) -> Finding:
-    """What a decoder says of a file may repeat its path; nothing else in a finding comes from outside."""
-    where = tuple((label, identity.masked(detail)) for label, detail in finding.where)
-    return Finding(finding.level, finding.kind, identity.masked(finding.message), finding.remedy, where)
+def _masked(
+    finding: Finding,
+    identity: StudyIdentity,
+    outside: Sequence[str] = ("image", "lesion map", "side or view", "folds"),
+) -> Finding:
+    """What a decoder, a header or the folds say may repeat a path or an ID; all else is the audit's own words."""
+    message = identity.masked(finding.message) if finding.kind == "folds" else finding.message
+    where = tuple((label, identity.masked(detail, numbers=finding.kind in outside)) for label, detail in finding.where)
+    return Finding(finding.level, finding.kind, message, finding.remedy, where)
 
 
 def _row(label: str, entry: Mapping[str, Any], record: CaseRecord) -> dict[str, Any]:
