@@ -219,10 +219,8 @@ def deidentify(
 
     rows = deidentify_folder(root, output, salt=salt, num_workers=num_workers, overwrite=overwrite, vendors=vendors)
     counts = Counter(row.state for row in rows)
-    print(
-        f"{output.rstrip('/')}_deidentified.csv: "
-        + ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
-    )
+    counted = ", ".join(f"{count} {state}" for state, count in sorted(counts.items()))
+    print(f"{output.rstrip('/')}_deidentified.csv (it names the originals: keep it where they are): {counted}")
     for row in rows:
         if row.state in ("refused", "failed"):
             print(f"  {row.path}: {row.state}: {row.reason}")

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ..keys import BatchKeys, CaseKeys
+from ..keys import BatchKeys, CaseKeys, MetaKeys
 from .exam_files import Skipped
 from .exam_pairs import ExamPair
 from .image_check import image_problem, map_problem
@@ -41,10 +41,12 @@ def make_case(job: ExamJob, images: Path, align: str, min_overlap: float) -> Out
     """Read both images, place the maps, and write what a training needs beside the originals."""
     pair, outcome = job.pair, Outcome()
     pixels: dict[str, np.ndarray] = {}
+    windows: dict[str, list[float]] = {}  # as read: mirrored like the pixels where the file is MONOCHROME1
     for kind, item in (("LE", pair.le), ("DES", pair.des)):
         partner = pair.des if kind == "LE" else pair.le
         try:
             pixels[kind], meta = read_image(item.path)
+            windows[kind] = [float(meta[key]) for key in (MetaKeys.WINDOW_CENTER, MetaKeys.WINDOW_WIDTH)]
             wrong = image_problem(pixels[kind], meta)
         except Exception as error:
             wrong = told(error, item.path)
@@ -72,8 +74,8 @@ def make_case(job: ExamJob, images: Path, align: str, min_overlap: float) -> Out
             return outcome
         if not found.transform.is_identity:
             case[BatchKeys.DES] = str(write_image(images, f"{pair.case_id}_des", warp(des, found.transform, le.shape)))
-            if not any(np.isnan(pair.des.window)):
-                case["des_window"] = list(pair.des.window)
+            if not any(np.isnan(windows["DES"])):
+                case["des_window"] = windows["DES"]
             if "DES" in drawn:
                 drawn["DES"] = warp(drawn["DES"], found.transform, le.shape)
         case["alignment"] = found.entry(align, min_overlap)

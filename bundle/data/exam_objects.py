@@ -51,7 +51,6 @@ class ExamObject:
     sources: tuple[str, ...] = ()
     is_original: bool = False
     spacings: tuple[tuple[float, float], ...] = ()
-    window: tuple[float, float] = (float("nan"), float("nan"))
     shown: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -99,7 +98,6 @@ def _read_object(path: Path, rules: Rules | None) -> ExamObject:
         sources=tuple(str(item.get("ReferencedSOPInstanceUID") or "") for item in ds.get("SourceImageSequence") or ()),
         is_original="ORIGINAL" in [str(value).upper() for value in _values(ds.get("ImageType"))],
         spacings=_spacings(ds),
-        window=headers.window(ds),
         shown={
             "image_type": _plain(ds.get("ImageType"), words),
             "kvp": _plain(ds.get("KVP"), words),

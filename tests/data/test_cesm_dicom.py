@@ -164,6 +164,21 @@ def test_des_is_moved_where_that_is_asked_for(tmp_path):
     assert moved["des_window"] == [2085.0, 265.0]
 
 
+def test_the_window_of_a_moved_monochrome1_des_is_that_of_its_pixels(tmp_path):
+    """The moved image is written in MONOCHROME2 sense, so the window of the header would show something else."""
+    tree = write_clean_study(tmp_path / "exams", "folder", patients=1)
+    le, des = tree.pairs[0]
+    image, meta = read_image(tree.root / des)
+    inverted = (4095 - np.roll(image, 5, axis=0)).astype(np.uint16)
+    tags = {**like(tree.root / des), "PhotometricInterpretation": "MONOCHROME1", "WindowCenter": 4095 - 2085}
+    write_image(tree.root / des, inverted, **tags)
+    assert read_image(tree.root / des)[1]["window_center"] == meta["window_center"]
+    cases = read_datalist(write_cesm_dicom(tree.root, tmp_path / "out", align="translate").datalist)["cases"]
+    moved = next(case for case in cases if case["le"].endswith(le))
+    assert moved["des_window"] == [2085.0, 265.0]
+    np.testing.assert_array_equal(read_image(tmp_path / "out" / moved["des"])[0][5:-5], image[5:-5])
+
+
 def like(path):
     """Tags of a written object, to write it again with other pixels."""
     import pydicom

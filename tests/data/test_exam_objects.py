@@ -1,7 +1,5 @@
 """What is kept of a header tells and pairs an object, and names nobody."""
 
-import math
-
 import numpy as np
 import pytest
 from exam_images import write_image
@@ -69,10 +67,6 @@ def test_an_unknown_object_is_listed_with_its_tags_but_nobody_is_named(read):
     assert "wetschge" not in item.decision.reason
     assert "name it in --overrides" in item.decision.reason
     assert item.shown["manufacturer"] == "Acme"
-
-
-def test_no_window(read):
-    assert all(map(math.isnan, read(WindowCenter=None, WindowWidth=None).window))
 
 
 class TestNoImage:
