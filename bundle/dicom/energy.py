@@ -16,7 +16,7 @@ from .files import has_dicom_mark, read_dataset
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["Decision", "Rules", "classify", "energy", "other_than_le", "read_rules", "refusal"]
+__all__ = ["Decision", "Rules", "classify", "other_than_le", "read_rules", "refusal"]
 
 KINDS = ("DES", "HE", "LE")  # an object that names two of them is a DES, which is made from the others
 VENDORS = Path(__file__).with_name("vendors.json")
@@ -178,12 +178,6 @@ def classify(ds: Dataset, rules: Rules | None = None) -> Decision:
 
 def _decision(kind: str, rule: str) -> Decision:
     return Decision(kind, rule, "it is a high-energy image, which is not used" if kind == "HE" else "")
-
-
-def energy(ds: Dataset) -> str:
-    """ "LE", "DES" or "HE" by Image Type (0008,0008) alone; "" where it does not say."""
-    patterns = _default_rules().entries[-1]["image_type"]
-    return next((kind for kind in KINDS if _names(ds.get("ImageType"), patterns[kind])), "")
 
 
 def other_than_le(path: str | os.PathLike) -> str:

@@ -15,7 +15,7 @@ from bundle.data.datalist import case_items, read_datalist
 from bundle.data.deidentified_folder import Row, _deidentify, _own_images, _tidy, _Work, deidentify_folder
 from bundle.data.images import read_image
 from bundle.dicom.deidentify import new_uid
-from bundle.dicom.energy import energy, read_rules
+from bundle.dicom.energy import classify, read_rules
 
 NAME, PATIENT_ID, DAY = "ZWETSCHGE^ANNELIESE", "HOSP774411", "20240506"
 
@@ -128,7 +128,7 @@ def test_studies_women_and_pairs_stay_together(exams, done):
     found = [pydicom.dcmread(output / name) for name in files(output)]
     by_uid = {ds.SOPInstanceUID: ds for ds in found}
     le, des = by_uid[new_uid("1.2.3.1.1", "one")], by_uid[new_uid("1.2.3.1.2", "one")]
-    assert (energy(le), energy(des)) == ("LE", "DES")
+    assert (classify(le).taken_for, classify(des).taken_for) == ("LE", "DES")
     assert des.SourceImageSequence[0].ReferencedSOPInstanceUID == le.SOPInstanceUID
     assert (le.StudyInstanceUID, le.SeriesInstanceUID) == (des.StudyInstanceUID, des.SeriesInstanceUID)
     assert le.PixelData == pydicom.dcmread(exams / NAME / DAY / "IM1").PixelData

@@ -9,7 +9,7 @@ import pytest
 from pydicom.dataset import Dataset, FileMetaDataset
 from pydicom.uid import ExplicitVRLittleEndian, generate_uid
 
-from bundle.dicom.energy import classify, energy, other_than_le, read_rules
+from bundle.dicom.energy import classify, other_than_le, read_rules
 
 DIGITAL_MAMMOGRAPHY = "1.2.840.10008.5.1.4.1.1.1.2"
 
@@ -52,11 +52,12 @@ IMAGE_TYPES = [
 
 @pytest.mark.parametrize(("image_type", "name"), IMAGE_TYPES)
 def test_energy_by_image_type(write, image_type, name):
-    assert energy(pydicom.dcmread(write(ImageType=image_type))) == name
+    assert classify(pydicom.dcmread(write(ImageType=image_type))).taken_for == (name or "unknown")
 
 
 def test_energy_in_small_letters():
-    assert energy({"ImageType": ["derived", "primary", "", "recombined"]}) == "DES"
+    header = {"Modality": "MG", "ImageType": ["derived", "primary", "", "recombined"]}
+    assert classify(header).taken_for == "DES"
 
 
 @pytest.mark.parametrize(("image_type", "name"), IMAGE_TYPES)
