@@ -11,7 +11,7 @@ from .anatomy import Breast, edge_profile
 from .spectra import RH_AG_34, DualEnergySpectrum
 from .texture import Map
 
-__all__ = ["DES_DISPLAY", "LE_DISPLAY", "Display", "acquire", "attenuation", "expose", "subtract"]
+__all__ = ["DES_DISPLAY", "HE_DISPLAY", "LE_DISPLAY", "Display", "acquire", "attenuation", "expose", "subtract"]
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,7 @@ class Display:
 
 
 LE_DISPLAY = Display(center=2360.0, width=900.0, base=0.1, gain=1.1)  # of the apparent glandular fraction
+HE_DISPLAY = Display(center=2360.0, width=900.0, base=0.1, gain=1.1)
 DES_DISPLAY = Display(center=2085.0, width=265.0, base=0.21, gain=0.2)  # of iodine in mg/cm2
 
 
@@ -71,15 +72,16 @@ def acquire(
     spectrum: DualEnergySpectrum = RH_AG_34,
     le_display: Display = LE_DISPLAY,
     des_display: Display = DES_DISPLAY,
-) -> tuple[NDArray[np.uint16], NDArray[np.uint16]]:
-    """Take LE and DES of a breast, stored as for presentation.
+    he_display: Display = HE_DISPLAY,
+) -> tuple[NDArray[np.uint16], NDArray[np.uint16], NDArray[np.uint16]]:
+    """Take LE, DES and HE of a breast, stored as for presentation.
 
     Thickness is taken out of both by what a machine knows, the paddle's height and the outline. Where the breast rolls
     off or tilts otherwise, tissue stays: a few per cent of LE, but as much as 1 mg/cm2 of iodine in DES, the halo and
     the slow shading that readers know.
 
     Returns:
-        LE and DES, (rows, columns), 12 bit.
+        LE, DES and HE, (rows, columns), 12 bit.
     """
     le_attenuation, he_attenuation = attenuation(breast, spectrum)
     le_signal = expose(rng, le_attenuation, spectrum.open_le, breast.spacing)
@@ -90,4 +92,11 @@ def acquire(
     apparent_gland = (-np.log(le_signal) - spectrum.adipose_le * expected) / gland_contrast
     adipose_residue = (spectrum.adipose_he - spectrum.weight * spectrum.adipose_le) * expected
     apparent_iodine = (subtract(le_signal, he_signal, spectrum.weight) - adipose_residue) / spectrum.iodine_des
-    return le_display.store(apparent_gland, breast.mask), des_display.store(apparent_iodine, breast.mask)
+    he_contrast = (spectrum.gland_he - spectrum.adipose_he) * breast.compressed / 10.0
+    he_gland = (-np.log(he_signal) - spectrum.adipose_he * expected) / he_contrast
+    mask = breast.mask
+    return (
+        le_display.store(apparent_gland, mask),
+        des_display.store(apparent_iodine, mask),
+        he_display.store(he_gland, mask),
+    )

@@ -8,7 +8,6 @@ from __future__ import annotations
 import os
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +20,9 @@ from tqdm import tqdm
 
 from ..data.datalist import read_datalist, write_datalist
 from ..keys import BatchKeys, CaseKeys
-from .acquisition import DES_DISPLAY, LE_DISPLAY, Display, acquire
-from .anatomy import Grid, Woman, build_breast, draw_lesion, draw_woman
+from .acquisition import DES_DISPLAY, LE_DISPLAY, Display
+from .anatomy import Grid, Woman
+from .case import VIEWS, draw_patient, exam_grid, render_case
 from .spectra import RH_AG_34
 
 __all__ = ["exam_grid", "write_study"]
@@ -33,31 +33,6 @@ MG_FOR_PRESENTATION = "1.2.840.10008.5.1.4.1.1.1.2"  # DICOM PS3.4 B.5
 VIEW_CODES = {"CC": ("399162004", "cranio-caudal"), "MLO": ("399368009", "medio-lateral oblique")}
 # where a row and a column lead: A anterior, P posterior, F feet
 ORIENTATIONS = {("L", "CC"): "AR", ("R", "CC"): "PL", ("L", "MLO"): ("A", "FR"), ("R", "MLO"): ("P", "FL")}
-CANCER, WEAK_CANCER = (True, True), (True, False)  # malignant, enhancing; some cancers hardly enhance
-BENIGN, ENHANCING_BENIGN = (False, False), (False, True)
-LESIONS = (CANCER, CANCER, WEAK_CANCER, BENIGN, CANCER, CANCER, ENHANCING_BENIGN, CANCER, CANCER, BENIGN)
-VIEWS = (("L", "CC"), ("L", "MLO"), ("R", "CC"), ("R", "MLO"))
-
-
-def exam_grid(image_size: int) -> Grid:
-    """A GE detector of 285 x 239.6 mm, 2850 x 2396 pixels, sampled with ``image_size`` rows."""
-    return Grid(rows=image_size, columns=round(image_size * 2396 / 2850), spacing=285.0 / image_size)
-
-
-def _rng(seed: int, patient: int, view: int | None = None) -> np.random.Generator:
-    """The randomness of a woman, or of one of her views, whoever else is in the study and wherever it is drawn."""
-    # SeedSequence pads with zeros, so [seed, patient] and [seed, patient, 0] would be one stream: views count from 1
-    return np.random.default_rng([seed, patient] if view is None else [seed, patient, view + 1])
-
-
-def _draw(seed: int, patient: int) -> Woman:
-    """Women 1, 3, 5 ... have a lesion, of the kinds in ``LESIONS`` in turn."""
-    rng = _rng(seed, patient)
-    woman = draw_woman(rng)
-    if patient % 2 == 0:
-        return woman
-    malignant, enhancing = LESIONS[patient // 2 % len(LESIONS)]
-    return replace(woman, lesions=(draw_lesion(rng, woman, malignant, enhancing),))
 
 
 def _fill(dataset: Dataset, **values: Any) -> Dataset:
@@ -163,12 +138,9 @@ def _headers(
 def _write_pair(root: Path, seed: int, patient: int, woman: Woman, number: int, grid: Grid) -> dict[str, Any]:
     """Draw and write one pair and its lesion map; returns its entry of the datalist, paths relative to ``root``."""
     laterality, view = VIEWS[number]
-    rng = _rng(seed, patient, number)
-    breast = build_breast(rng, woman, laterality, view, grid)
-    le, des = acquire(rng, breast)
-
-    patient_id = f"PH{patient:04d}"
-    case_id = f"{patient_id}_{laterality}_{view}"
+    case = render_case(seed, patient, woman, laterality, view, grid)
+    breast, le, des = case.breast, case.le, case.des
+    patient_id, case_id = case.patient_id, case.case_id
     headers = _headers(patient_id, laterality, view, breast.compressed, origin=(seed, patient, grid.rows))
     stem = f"{patient_id}/{case_id}"
     _write_image(root / f"{stem}_LE.dcm", le, headers[0], LE_DISPLAY, grid.spacing)
@@ -241,7 +213,7 @@ def write_study(
         root = Path(beside, "study")
         pairs = []
         for patient in range(1, patients + 1):
-            woman = _draw(seed, patient)
+            woman = draw_patient(seed, patient)
             pairs += [(root, seed, patient, woman, number, grid) for number in range(len(VIEWS))]
             (root / f"PH{patient:04d}").mkdir(parents=True)
         with ThreadPoolExecutor(num_workers or os.cpu_count()) as pool:

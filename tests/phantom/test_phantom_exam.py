@@ -11,8 +11,10 @@ import pydicom
 import pytest
 
 from bundle.data.datalist import read_datalist
+from bundle.phantom import case as case_module
 from bundle.phantom import exam, write_study
 from bundle.phantom.anatomy import build_breast
+from bundle.phantom.case import draw_patient
 
 
 @pytest.fixture(scope="module")
@@ -138,13 +140,15 @@ def test_map_is_the_lesion_that_was_drawn_transposed(study):
         for number, (laterality, view) in enumerate(exam.VIEWS):
             case = datalist["cases"][4 * (patient - 1) + number]
             if case["seg"]:
-                rng, woman = exam._rng(0, patient, number), exam._draw(0, patient)
+                rng, woman = case_module._rng(0, patient, number), draw_patient(0, patient)
                 drawn = build_breast(rng, woman, laterality, view, exam.exam_grid(64)).lesion
                 np.testing.assert_array_equal(lesion_map(folder, case), drawn)
 
 
 def test_women_and_views_draw_from_streams_of_their_own():
-    streams = [exam._rng(seed, patient, view) for seed in (0, 1) for patient in (1, 2) for view in (None, 0, 1, 2, 3)]
+    streams = [
+        case_module._rng(seed, patient, view) for seed in (0, 1) for patient in (1, 2) for view in (None, 0, 1, 2, 3)
+    ]
     assert len({rng.random() for rng in streams}) == 20
 
 
