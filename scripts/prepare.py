@@ -49,8 +49,13 @@ def phantom(
     num_workers: int | None = None,
     k: int = 10,
     overwrite: bool = False,
+    form: str = "dicom",
+    maps: str | None = None,
+    truth: bool = True,
+    syntax: str = "explicit",
+    crop: bool = True,
 ) -> None:
-    """Make a small synthetic CESM study: MG DICOM pairs and NIfTI lesion maps, the same bits for the same seed.
+    """Make a small synthetic CESM study in any form that is read here, the same bits for the same seed.
 
     Args:
         output: the folder to write.
@@ -60,11 +65,26 @@ def phantom(
         num_workers: threads; null uses every core. The result does not depend on it.
         k: number of folds.
         overwrite: replace a study that is already there.
+        form: dicom | dicomdir | cdd_cesm | ucbm_nrrd | png | nifti, how the images lie on disk.
+        maps: nifti | seg_nrrd | nrrd | png | dicom_seg, the form of lesion maps; null for what is usual in the form.
+        truth: write the true maps of iodine, thickness and gland, and the table of lesions, to truth/.
+        syntax: explicit | implicit | jpeg_lossless | jpeg_ls | jpeg2000 | rle, of the DICOM images.
+        crop: crop the images of cdd_cesm as by hand, LE and DES a little differently; --nocrop leaves them whole.
     """
     from bundle.phantom.exam import write_study
 
     path = write_study(
-        output, patients=patients, seed=seed, image_size=image_size, num_workers=num_workers, overwrite=overwrite
+        output,
+        patients=patients,
+        seed=seed,
+        image_size=image_size,
+        num_workers=num_workers,
+        overwrite=overwrite,
+        form=form,
+        maps=maps,
+        truth=truth,
+        syntax=syntax,
+        crop=crop,
     )
     _finish(path, k=k, seed=seed, overwrite=overwrite)
 

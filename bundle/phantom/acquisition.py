@@ -1,102 +1,190 @@
-"""From a breast to a pair of 12-bit images for presentation: attenuation, quantum noise, subtraction, display."""
+"""From a breast to its LE, DES and HE images: attenuation, motion, scatter, blur, quantum noise."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy import ndimage
 
-from .anatomy import Breast, edge_profile
-from .spectra import RH_AG_34, DualEnergySpectrum
-from .texture import Map
+from .anatomy import Breast, Map, edge_profile
+from .anatomy.resampling import blur
+from .anatomy.texture import smooth_field
+from .presentation import DES_DISPLAY, HE_DISPLAY, LE_DISPLAY, tone
+from .recombination import equalise, recombine
+from .spectra import RH_AG_34, Beam, DualEnergySpectrum
 
-__all__ = ["DES_DISPLAY", "HE_DISPLAY", "LE_DISPLAY", "Display", "acquire", "attenuation", "expose", "subtract"]
+__all__ = ["Images", "Machine", "Processing", "acquire", "attenuation", "draw_processing", "expose"]
 
 
 @dataclass(frozen=True)
-class Display:
-    """A straight line from a physical quantity to stored values, and the window they are meant to be seen in.
+class Machine:
+    """What a mammography system adds to the physics of the breast.
 
-    The window reaches from ``center - width / 2`` to ``center + width / 2`` (DICOM PS3.3 C.11.2.1.2); ``base`` is where
-    0 of the quantity lies in it, ``gain`` what 1 of it adds, both as a share of the width.
+    Attributes:
+        dose: as a multiple of the spectrum's quanta; 0 for no noise.
+        scatter_le, scatter_he: scattered over primary signal behind 5 cm, after the grid.
+        scatter_range: SD of the scatter's spread in mm.
+        scatter_removed: the share of it that the machine knows and takes out.
+        blur_le, blur_he: SD of the detector's blur in mm.
+        motion: mean distance in mm that tissue moves between LE and HE.
     """
 
-    center: float
-    width: float
-    base: float
-    gain: float
+    dose: float = 1.0
+    scatter_le: float = 0.2
+    scatter_he: float = 0.3
+    scatter_range: float = 22.0
+    scatter_removed: float = 0.35
+    blur_le: float = 0.075
+    blur_he: float = 0.085
+    motion: float = 0.06
 
-    def store(self, quantity: Map, mask: NDArray[np.bool_]) -> NDArray[np.uint16]:
-        """12-bit values, 1 to 4095 in the breast and 0 in air."""
-        value = self.center - self.width / 2 + self.width * (self.base + self.gain * quantity)
-        return np.where(mask, np.clip(np.rint(value), 1, 4095), 0).astype(np.uint16)
-
-
-LE_DISPLAY = Display(center=2360.0, width=900.0, base=0.1, gain=1.1)  # of the apparent glandular fraction
-HE_DISPLAY = Display(center=2360.0, width=900.0, base=0.1, gain=1.1)
-DES_DISPLAY = Display(center=2085.0, width=265.0, base=0.21, gain=0.2)  # of iodine in mg/cm2
-
-
-def attenuation(breast: Breast, spectrum: DualEnergySpectrum) -> tuple[Map, Map]:
-    """Beer-Lambert: -ln of the LE and of the HE signal over the open field's, without noise."""
-    gland = breast.gland / 10.0
-    adipose = breast.thickness / 10.0 - gland
-    le = spectrum.adipose_le * adipose + spectrum.gland_le * gland + spectrum.iodine_le * breast.iodine
-    he = spectrum.adipose_he * adipose + spectrum.gland_he * gland + spectrum.iodine_he * breast.iodine
-    return le, he
+    @property
+    def scatter_left(self) -> tuple[float, float]:
+        """Of LE and HE, behind 5 cm, after the machine took out what it knows."""
+        left = 1.0 - self.scatter_removed
+        return left * self.scatter_le, left * self.scatter_he
 
 
-def expose(rng: np.random.Generator, log_attenuation: Map, open_quanta: float, spacing: float) -> NDArray[np.float64]:
-    """The signal over the open field's, counted in quanta.
+@dataclass(frozen=True)
+class Processing:
+    """How an exam was made ready for readers.
+
+    Attributes:
+        weight: of the subtraction, as a share of the one that cancels gland at 4.5 cm.
+        gamma, contrast: of the LE curve; its exponent and the share of the window that it fills.
+        outer, inner: shares of the equalised periphery and of what lies under the paddle.
+        level: what is added to DES, in mg/cm2.
+    """
+
+    weight: float = 0.97
+    gamma: float = 1.4
+    contrast: float = 0.8
+    outer: float = 0.9
+    inner: float = 0.25
+    level: float = 0.1
+
+
+class Images(NamedTuple):
+    """12 bit, (rows, columns), 0 in air."""
+
+    le: NDArray[np.uint16]
+    des: NDArray[np.uint16]
+    he: NDArray[np.uint16]
+
+
+def draw_processing(rng: np.random.Generator) -> Processing:
+    """No two exams are shown alike."""
+    return Processing(
+        weight=rng.uniform(0.93, 1.0),
+        gamma=rng.uniform(1.0, 1.8),
+        contrast=rng.uniform(0.6, 1.0),
+        outer=rng.uniform(0.75, 1.05),
+        inner=rng.uniform(0.0, 0.5),
+        level=rng.exponential(0.12),
+    )
+
+
+def attenuation(breast: Breast, beam: Beam) -> Map:
+    """Beer-Lambert over all energies: -ln of a beam's signal over the open field's, without scatter or noise."""
+    return beam.log_attenuation(
+        adipose=breast.adipose / 10,
+        gland=breast.gland / 10,
+        skin=breast.skin / 10,
+        muscle=breast.muscle / 10,
+        hydroxyapatite=breast.calcium / 10,
+        iodine=breast.iodine,
+    )
+
+
+def expose(
+    rng: np.random.Generator,
+    log_attenuation: Map,
+    thickness: Map,
+    beam: Beam,
+    spacing: float,
+    machine: Machine,
+    scatter: float,
+    sharpness: float,
+) -> Map:
+    """-ln(signal over the open field's) as a detector reads it.
 
     Args:
         rng: of the noise.
-        log_attenuation: -ln(signal) without noise.
-        open_quanta: per 0.1 mm pixel in the open field.
-        spacing: of the pixels in mm; a pixel counts in proportion to its area.
+        log_attenuation: without scatter and noise.
+        thickness: in mm, 0 in air, which is not read out.
+        beam: for its quanta; a pixel counts in proportion to its area.
+        spacing: of the pixels in mm.
+        machine: dose and what becomes of scatter.
+        scatter: over primary, behind 5 cm.
+        sharpness: SD of the detector's blur in mm.
     """
-    quanta = open_quanta * (spacing / 0.1) ** 2
-    counts = rng.poisson(quanta * np.exp(-log_attenuation.astype(np.float64)))
-    return np.maximum(counts, 1) / quanta
+    breast = thickness > 0
+
+    def scattered(signal: Map) -> Map:
+        source = np.where(breast, signal * thickness * np.float32(scatter / 50), 0)
+        return blur(source, machine.scatter_range, spacing)
+
+    signal = np.exp(-log_attenuation)
+    signal += scattered(signal)
+    if sharpness > 0.15 * spacing:
+        signal = ndimage.gaussian_filter(signal, sharpness / spacing, mode="nearest", truncate=3.0)
+    if machine.dose:
+        quanta = machine.dose * beam.open_quanta * (spacing / 0.1) ** 2
+        counts = rng.poisson(quanta * signal[breast].astype(np.float64))
+        signal[breast] = np.maximum(counts, 1) / quanta
+    corrected = signal - np.float32(machine.scatter_removed) * scattered(signal)
+    return -np.log(np.maximum(corrected, 1e-6))
 
 
-def subtract(le_signal: NDArray, he_signal: NDArray, weight: float) -> NDArray:
-    """DES = weight * ln(LE signal) - ln(HE signal): iodine is bright."""
-    return weight * np.log(le_signal) - np.log(he_signal)
+def _moved(rng: np.random.Generator, image: Map, spacing: float, motion: float) -> Map:
+    """An image after the breast has moved, by ``motion`` mm in the mean, differently here and there."""
+    amount = np.float32(rng.gamma(0.9, motion / 0.9) / spacing)
+    places = []
+    for axis, n in enumerate(image.shape):
+        shift = smooth_field(rng, image.shape, spacing, 60.0) + np.float32(rng.normal(0.0, 0.7))
+        at = np.arange(n, dtype=np.float32)
+        places.append((at[:, None] if axis == 0 else at[None, :]) + amount * shift)
+    return ndimage.map_coordinates(image, places, order=3, mode="nearest", output=np.float32)
 
 
 def acquire(
     rng: np.random.Generator,
     breast: Breast,
     spectrum: DualEnergySpectrum = RH_AG_34,
-    le_display: Display = LE_DISPLAY,
-    des_display: Display = DES_DISPLAY,
-    he_display: Display = HE_DISPLAY,
-) -> tuple[NDArray[np.uint16], NDArray[np.uint16], NDArray[np.uint16]]:
+    machine: Machine | None = None,
+    processing: Processing | None = None,
+) -> Images:
     """Take LE, DES and HE of a breast, stored as for presentation.
 
-    Thickness is taken out of both by what a machine knows, the paddle's height and the outline. Where the breast rolls
-    off or tilts otherwise, tissue stays: a few per cent of LE, but as much as 1 mg/cm2 of iodine in DES, the halo and
-    the slow shading that readers know.
+    The machine knows the paddle's height and the outline and believes in a round edge of half that height; where the
+    breast rolls off or tilts otherwise, thickness stays in the images, most of all in DES.
 
-    Returns:
-        LE, DES and HE, (rows, columns), 12 bit.
+    Args:
+        rng: of motion and noise.
+        breast: what lies under the paddle.
+        spectrum: of both beams.
+        machine, processing: None for the usual ones.
     """
-    le_attenuation, he_attenuation = attenuation(breast, spectrum)
-    le_signal = expose(rng, le_attenuation, spectrum.open_le, breast.spacing)
-    he_signal = expose(rng, he_attenuation, spectrum.open_he, breast.spacing)
-
-    expected = edge_profile(breast.skin_distance, breast.compressed, breast.compressed / 2) / 10.0  # cm
-    gland_contrast = (spectrum.gland_le - spectrum.adipose_le) * breast.compressed / 10.0
-    apparent_gland = (-np.log(le_signal) - spectrum.adipose_le * expected) / gland_contrast
-    adipose_residue = (spectrum.adipose_he - spectrum.weight * spectrum.adipose_le) * expected
-    apparent_iodine = (subtract(le_signal, he_signal, spectrum.weight) - adipose_residue) / spectrum.iodine_des
-    he_contrast = (spectrum.gland_he - spectrum.adipose_he) * breast.compressed / 10.0
-    he_gland = (-np.log(he_signal) - spectrum.adipose_he * expected) / he_contrast
+    machine, processing = machine or Machine(), processing or Processing()
+    truth = [attenuation(breast, beam) for beam in (spectrum.le, spectrum.he)]
+    if machine.motion:
+        truth[1] = _moved(rng, truth[1], breast.spacing, machine.motion)
+    le = expose(
+        rng, truth[0], breast.thickness, spectrum.le, breast.spacing, machine, machine.scatter_le, machine.blur_le
+    )
+    he = expose(
+        rng, truth[1], breast.thickness, spectrum.he, breast.spacing, machine, machine.scatter_he, machine.blur_he
+    )
+    believed = edge_profile(breast.skin_distance, breast.compressed, breast.compressed / 2)
+    iodine = recombine(le, he, believed, spectrum, processing.weight * spectrum.weight, machine.scatter_left)
+    iodine = equalise(iodine, breast, believed > 0.98 * breast.compressed, processing.outer, processing.inner)
+    le_fat, he_fat = (beam.log_attenuation(adipose=believed / 10) for beam in (spectrum.le, spectrum.he))
     mask = breast.mask
-    return (
-        le_display.store(apparent_gland, mask),
-        des_display.store(apparent_iodine, mask),
-        he_display.store(he_gland, mask),
+    return Images(
+        le=LE_DISPLAY.store(processing.contrast * tone(le - le_fat, breast, processing.gamma), mask),
+        des=DES_DISPLAY.store(iodine + np.float32(processing.level), mask),
+        he=HE_DISPLAY.store(processing.contrast * tone(he - he_fat, breast, processing.gamma), mask),
     )

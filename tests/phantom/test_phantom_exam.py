@@ -13,8 +13,7 @@ import pytest
 from bundle.data.datalist import read_datalist
 from bundle.phantom import case as case_module
 from bundle.phantom import exam, write_study
-from bundle.phantom.anatomy import build_breast
-from bundle.phantom.case import draw_patient
+from bundle.phantom.case import VIEWS, draw_patient, exam_grid, render_case
 
 
 @pytest.fixture(scope="module")
@@ -98,7 +97,7 @@ def test_headers_follow_a_real_exam(study):
 def test_nothing_passes_for_a_real_acquisition(study):
     folder, datalist = study
     for case in datalist["cases"][:4]:
-        for key in ("le", "des"):
+        for key in ("le", "des", "he"):
             image = pydicom.dcmread(folder / case[key])
             assert str(image.PatientName).startswith("PHANTOM")
             assert image.PatientComments == image.ImageComments == "Computer-generated phantom, not a patient"
@@ -112,10 +111,10 @@ def test_identifiers_are_unique_and_a_woman_is_one_study(study):
     images = [
         pydicom.dcmread(folder / case[key], stop_before_pixels=True)
         for case in datalist["cases"]
-        for key in ("le", "des")
+        for key in ("le", "des", "he")
     ]
-    assert len({image.SOPInstanceUID for image in images}) == 160
-    assert len({image.SeriesInstanceUID for image in images}) == 40
+    assert len({image.SOPInstanceUID for image in images}) == 240
+    assert len({image.SeriesInstanceUID for image in images}) == 60
     assert len({(image.StudyInstanceUID, image.PatientID) for image in images}) == 20
 
 
@@ -137,12 +136,11 @@ def test_map_lies_on_the_grid_of_its_des_and_inside_the_breast(study):
 def test_map_is_the_lesion_that_was_drawn_transposed(study):
     folder, datalist = study
     for patient in (1, 7):
-        for number, (laterality, view) in enumerate(exam.VIEWS):
+        for number, (laterality, view) in enumerate(VIEWS):
             case = datalist["cases"][4 * (patient - 1) + number]
             if case["seg"]:
-                rng, woman = case_module._rng(0, patient, number), draw_patient(0, patient)
-                drawn = build_breast(rng, woman, laterality, view, exam.exam_grid(64)).lesion
-                np.testing.assert_array_equal(lesion_map(folder, case), drawn)
+                drawn = render_case(0, patient, draw_patient(0, patient), laterality, view, exam_grid(64))
+                np.testing.assert_array_equal(lesion_map(folder, case), drawn.breast.lesion)
 
 
 def test_women_and_views_draw_from_streams_of_their_own():
@@ -195,7 +193,7 @@ def test_files_depend_on_the_seed_alone(tmp_path):
     for name, changed in {"one": {"num_workers": 1}, "two": {"num_workers": 2}, "other": {"seed": 1}}.items():
         write_study(tmp_path / name, patients=2, image_size=64, **changed)
     one, two, other = (contents(tmp_path / name) for name in ("one", "two", "other"))
-    assert len(one) == 4 * 2 * 2 + 2 + 1
+    assert len(one) == 2 * (4 * 3 + 4) + 2 + 1 + 1  # images and truth, maps, table, datalist
     assert one == two
     images = [name for name in one if name.endswith(".dcm")]
     assert all(one[name] != other[name] for name in images)
@@ -205,7 +203,9 @@ def test_more_women_leave_the_earlier_ones_as_they_are(tmp_path, study):
     write_study(tmp_path / "three", patients=3, image_size=64)
     few, many = contents(tmp_path / "three"), contents(study[0])
     few.pop("datalist.json")
-    assert len(few) == 3 * 8 + 4
+    table = few.pop("truth/lesions.csv")
+    assert many["truth/lesions.csv"].startswith(table)
+    assert len(few) == 3 * (4 * 3 + 4) + 4
     assert all(many[name] == content for name, content in few.items())
     assert read_datalist(tmp_path / "three" / "datalist.json")["cases"] == study[1]["cases"][:12]
 
