@@ -39,7 +39,7 @@ class Machine:
     scatter_removed: float = 0.35
     blur_le: float = 0.075
     blur_he: float = 0.085
-    motion: float = 0.06
+    motion: float = 0.09
 
     @property
     def scatter_left(self) -> tuple[float, float]:
@@ -78,7 +78,7 @@ class Images(NamedTuple):
 def draw_processing(rng: np.random.Generator) -> Processing:
     """No two exams are shown alike."""
     return Processing(
-        weight=rng.uniform(0.93, 1.0),
+        weight=rng.uniform(0.92, 0.99),
         gamma=rng.uniform(1.0, 1.8),
         contrast=rng.uniform(0.6, 1.0),
         outer=rng.uniform(0.75, 1.05),
@@ -123,9 +123,10 @@ def expose(
     """
     breast = thickness > 0
 
-    def scattered(signal: Map) -> Map:
-        source = np.where(breast, signal * thickness * np.float32(scatter / 50), 0)
-        return blur(source, machine.scatter_range, spacing)
+    share = thickness * np.float32(scatter / 50)
+
+    def scattered(primary: Map) -> Map:
+        return blur(np.where(breast, primary * share, 0), machine.scatter_range, spacing)
 
     signal = np.exp(-log_attenuation)
     signal += scattered(signal)
@@ -135,13 +136,13 @@ def expose(
         quanta = machine.dose * beam.open_quanta * (spacing / 0.1) ** 2
         counts = rng.poisson(quanta * signal[breast].astype(np.float64))
         signal[breast] = np.maximum(counts, 1) / quanta
-    corrected = signal - np.float32(machine.scatter_removed) * scattered(signal)
+    corrected = signal - np.float32(machine.scatter_removed) * scattered(signal / (1 + share))
     return -np.log(np.maximum(corrected, 1e-6))
 
 
 def _moved(rng: np.random.Generator, image: Map, spacing: float, motion: float) -> Map:
     """An image after the breast has moved, by ``motion`` mm in the mean, differently here and there."""
-    amount = np.float32(rng.gamma(0.9, motion / 0.9) / spacing)
+    amount = np.float32(rng.gamma(0.9, motion / 0.9) / 1.5 / spacing)
     places = []
     for axis, n in enumerate(image.shape):
         shift = smooth_field(rng, image.shape, spacing, 60.0) + np.float32(rng.normal(0.0, 0.7))

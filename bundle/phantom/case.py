@@ -107,6 +107,8 @@ def _build(rng: np.random.Generator, woman: Woman, laterality: str, view: str, g
 
 def render_case(seed: int, patient: int, woman: Woman, laterality: str, view: str, grid: Grid) -> PhantomCase:
     """Draw and expose one view; the same arguments give the same bits."""
+    if (laterality, view) not in VIEWS:
+        raise ValueError(f"laterality {laterality!r} and view {view!r}: expected 'L' or 'R' and 'CC' or 'MLO'.")
     rng = _rng(seed, patient, VIEWS.index((laterality, view)))
     breast = _build(rng, woman, laterality, view, grid)
     le, des, he = acquire(rng, breast, processing=draw_processing(rng))

@@ -33,13 +33,13 @@ class Display:
 
 
 # GE's windows; base and gain were set on one half of the real pairs
-LE_DISPLAY = Display(center=2360.0, width=900.0, base=0.07, gain=0.85)  # of the tone, 0 to 1
+LE_DISPLAY = Display(center=2360.0, width=900.0, base=0.08, gain=0.85)  # of the tone, 0 to 1
 HE_DISPLAY = LE_DISPLAY
-DES_DISPLAY = Display(center=2085.0, width=265.0, base=0.17, gain=0.2)  # of iodine in mg/cm2
+DES_DISPLAY = Display(center=2085.0, width=265.0, base=0.155, gain=0.19)  # of iodine in mg/cm2
 
 
 def tone(
-    share: Map, breast: Breast, gamma: float, detail: float = 0.35, ranges: tuple[float, float] = (9.0, 2.0)
+    share: Map, breast: Breast, gamma: float, detail: float = 0.26, ranges: tuple[float, float] = (9.0, 2.0)
 ) -> Map:
     """An image for presentation, about 0 to 1: fine detail raised, the breast's own range stretched, a gamma curve.
 

@@ -142,7 +142,7 @@ def test_another_glandular_share_is_flat_under_the_paddle_and_drifts_in_the_roll
 
 @pytest.mark.parametrize("view", ["CC", "MLO"])
 def test_scatter_leaves_a_residue_that_grows_towards_the_skin(view):
-    """Behind 5 cm measured: within 1.2 mg/cm2 of its level under the paddle, 2.1 where it rolls off, 2.8 at the skin."""
+    """Behind 5 cm measured: 1.2 mg/cm2 off its level under the paddle at most, 2.1 in the roll-off, 2.8 at the skin."""
     breast = uniform(view)
     des = des_of(breast)
     paddle, skin = breast.skin_distance > 25, breast.skin_distance <= 3

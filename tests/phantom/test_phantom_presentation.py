@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import numpy as np
-import pytest
 
 from bundle.phantom.anatomy import Breast
 from bundle.phantom.presentation import DES_DISPLAY, HE_DISPLAY, LE_DISPLAY, Display, tone

@@ -79,6 +79,16 @@ def test_r2_is_the_share_that_le_explains(breast, noise, r2):
     assert linear_r2(le, des, [breast] * 10, patients) == pytest.approx(r2, abs=0.04)
 
 
+def test_r2_is_of_women_it_was_not_fitted_on(breast):
+    """One woman of five is bright in LE and DES: whoever has not seen her cannot know."""
+    rng = np.random.default_rng(0)
+    bright = np.repeat([0.0, 0.0, 0.0, 0.0, 1.0], 2)
+    le = [level + 0.1 * rng.standard_normal((256, 256)) for level in bright]
+    des = [level + 0.1 * rng.standard_normal((256, 256)) for level in bright]
+    assert linear_r2(le, des, [breast] * 10, list("AABBCCDDEE")) < 0.1
+    assert linear_r2(le, des, [breast] * 10, list("ABCDEFGHIJ")) > 0.5
+
+
 def test_r2_needs_five_women(breast):
     image = power_law(3.0, 0)
     assert math.isnan(linear_r2([image] * 4, [image] * 4, [breast] * 4, list("ABCD")))

@@ -17,7 +17,7 @@ from .grid import Grid, Map
 from .lesions import draw_lesion_maps
 from .outline import Outline, draw_outline, edge_profile
 from .parenchyma import gland_fraction
-from .resampling import average, interpolate
+from .resampling import average, blur, interpolate
 from .texture import power_law_field, smooth_field
 from .tubes import draw_specks, draw_tube, wander
 from .woman import Woman
@@ -61,9 +61,8 @@ class Breast:
 
     @property
     def gland_share(self) -> Map:
-        """Glandular share of the tissue under the skin, [0, 1], 0 in air."""
-        inner = self.thickness - self.skin
-        return np.where(inner > 0, self.gland / np.maximum(inner, 1e-3), 0).clip(0, 1).astype(np.float32)
+        """Glandular share of the tissue on the ray, [0, 1], 0 in air."""
+        return np.divide(self.gland, self.thickness, out=np.zeros_like(self.gland), where=self.mask)
 
     def each(self, change: Callable[[NDArray], NDArray]) -> Breast:
         """The breast with every map changed by a function of one array."""
@@ -101,7 +100,7 @@ def _pectoral_muscle(rng: np.random.Generator, woman: Woman, view: str, inside: 
     else:
         return np.zeros(grid.shape, dtype=np.float32)
     edge = edge + 1.5 * smooth_field(rng, (grid.rows, 4), grid.spacing, 30.0)[:, :1]
-    share = np.clip((edge - x) / rng.uniform(2.0, 7.0), 0.0, 1.0) * rng.uniform(0.2, 0.5)
+    share = np.clip((edge - x) / rng.uniform(2.0, 7.0), 0.0, 1.0) * rng.uniform(0.15, 0.4)
     fibres = power_law_field(rng, grid.shape[::-1], grid.spacing, exponent=3.6, longest=30.0, elongation=3.0).T
     return (inside * np.clip(share * (1.0 + 0.06 * fibres), 0.0, 0.9)).astype(np.float32)
 
@@ -166,8 +165,9 @@ def build_breast(rng: np.random.Generator, woman: Woman, laterality: str, view: 
         skin, thickness = skin + fold, thickness + fold
 
     uptake = 1.0 + 0.45 * smooth_field(rng, grid.shape, grid.spacing, 16.0)
-    uptake = np.clip(uptake + 0.35 * power_law_field(rng, grid.shape, grid.spacing, longest=15.0), 0.0, 3.0)
-    iodine = np.float32(woman.enhancement / 10) * uptake * gland  # mg/ml times mm
+    uptake = uptake + 0.25 * power_law_field(rng, grid.shape, grid.spacing, exponent=3.8, longest=20.0)
+    enhancing = blur(gland, 2.5, grid.spacing) * mask  # capillaries do not end where a duct does
+    iodine = np.float32(woman.enhancement / 10) * np.clip(uptake, 0.0, 3.0) * enhancing  # mg/ml times mm
     iodine += np.float32(0.004) * inside + np.float32(0.012) * skin + np.float32(0.0015) * muscle
     blood = np.minimum(_vessels(rng, woman, outline, grid), 0.5 * inside)
     gland = gland + np.minimum(0.9 * blood, inside - muscle - gland)
@@ -180,9 +180,9 @@ def build_breast(rng: np.random.Generator, woman: Woman, laterality: str, view: 
     iodine += np.float32(rng.uniform(0.0, 0.06)) * protruding
 
     calcium = np.zeros(grid.shape, dtype=np.float32)
-    if rng.random() < 0.3:  # harmless ones, large and few
+    if rng.random() < 0.15:  # harmless ones, large and few
         spot = (outline.nipple[0] * rng.uniform(0.2, 0.8), outline.nipple[1] + rng.uniform(-40.0, 40.0))
-        draw_specks(rng, calcium, grid, spot, 20.0, int(rng.integers(1, 8)), (0.5, 2.2))
+        draw_specks(rng, calcium, grid, spot, 20.0, int(rng.integers(1, 8)), (0.4, 1.6))
 
     lesion_map = np.zeros(grid.shape, dtype=bool)
     for lesion in woman.lesions:

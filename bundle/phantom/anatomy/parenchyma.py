@@ -39,7 +39,7 @@ def gland_fraction(
     outline: Outline,
     skin_distance: Map,
     grid: Grid,
-    sheets: int = 4,
+    sheets: int = 5,
 ) -> Map:
     """Glandular share of the tissue under the skin, [0, 1], (rows, columns).
 
@@ -49,26 +49,26 @@ def gland_fraction(
     y, x = grid.coordinates()
     shape, px = grid.shape, grid.spacing
     lobes = _lobes(woman, laterality, view, outline, y, x)
-    dy, dx = y - outline.nipple[1], outline.nipple[0] + 10.0 - x
-    radius, angle = np.hypot(dx, dy), np.arctan2(dy, dx)
-    across = np.float32(LEVER) * angle
     threshold, peak = THRESHOLD[woman.density], PEAK[woman.density]
-    coarse = power_law_field(rng, shape, px, exponent=3.6, longest=60.0)
+    coarse = power_law_field(rng, shape, px, exponent=3.4, longest=60.0)
     share = np.zeros(shape, dtype=np.float32)
     for _ in range(sheets):
-        fine = power_law_field(rng, shape, px, exponent=3.2, longest=20.0)
-        fibres = radiate(power_law_field(rng, shape, px, exponent=3.2, longest=14.0, elongation=4.0), dy, dx, px, LEVER)
+        dy = y - outline.nipple[1] + np.float32(rng.normal(0.0, 15.0))
+        dx = outline.nipple[0] + np.float32(rng.uniform(-5.0, 40.0)) - x
+        radius, across = np.hypot(dx, dy), np.float32(LEVER) * np.arctan2(dy, dx)
+        fine = power_law_field(rng, shape, px, exponent=3.6, longest=30.0)
+        fibres = radiate(power_law_field(rng, shape, px, exponent=3.0, longest=16.0, elongation=4.0), dy, dx, px, LEVER)
         warp_y, warp_x = (
-            2.5 * smooth_field(rng, shape, px, 20.0) + 0.7 * smooth_field(rng, shape, px, 5.0) for _ in "yx"
+            2.5 * smooth_field(rng, shape, px, 20.0) + 0.8 * smooth_field(rng, shape, px, 5.0) for _ in "yx"
         )
-        size = woman.cells * rng.uniform(0.6, 1.5)
-        walls = cell_walls(rng, across + warp_y, rng.uniform(0.3, 0.8) * radius + warp_x, size)
-        present = np.clip(0.5 + 0.45 * smooth_field(rng, shape, px, 7.0) + 0.35 * (lobes - 0.6), 0.0, 1.4)
-        strands = present * np.exp(-((walls / rng.uniform(0.25, 0.55)) ** 2))
+        size = woman.cells * rng.uniform(0.5, 1.4)
+        walls = cell_walls(rng, across + warp_y, rng.uniform(0.35, 0.9) * radius + warp_x, size)
+        present = np.clip(0.6 + 0.4 * smooth_field(rng, shape, px, 6.0) + 0.25 * (lobes - 0.6), 0.05, 1.4)
+        strands = present * np.exp(-((walls / rng.uniform(0.22, 0.5)) ** 2))
         lines = np.clip(1.0 - 1.6 * np.abs(fibres), 0.0, 1.0) ** 1.5
-        lobules = 1.0 / (1.0 + np.exp(-2.2 * (1.3 * lobes + 0.5 * coarse + 0.25 * fine - 0.6 - threshold)))
-        share += lobules * peak * np.clip(0.7 + 0.1 * fine + 0.22 * fibres, 0.1, 1.5)
-        share += woman.strands * (1.0 - 0.4 * lobules) * (0.6 * strands + 0.22 * lines * np.clip(lobes, 0.55, 1.0))
+        lobules = 1.0 / (1.0 + np.exp(-1.8 * (1.2 * lobes + 0.45 * coarse + 0.3 * fine - 0.5 - threshold)))
+        share += lobules * peak * np.clip(0.55 + 0.08 * fine + 0.2 * fibres, 0.1, 1.5)
+        share += woman.strands * (1.0 - 0.35 * lobules) * (0.5 * strands + 0.17 * lines * np.clip(lobes, 0.6, 1.0))
     fat = woman.fat * (1.0 + 0.25 * smooth_field(rng, shape, px, 30.0))
     beneath_fat = 1.0 / (1.0 + np.exp(-(skin_distance - fat) / 1.6))
     return np.clip(share / sheets * (0.22 + 0.78 * beneath_fat), 0.0, 0.97).astype(np.float32)

@@ -31,7 +31,7 @@ def draw_tube(image: Map, grid: Grid, path: NDArray[np.float64], diameter: NDArr
         diameter: (n,) in mm.
     """
     length = np.concatenate([[0.0], np.cumsum(np.hypot(*np.diff(path, axis=0).T))])
-    at = np.linspace(0.0, length[-1], int(length[-1] / max(0.5 * grid.spacing, 0.2)) + 2)
+    at = np.linspace(0.0, length[-1], int(length[-1] / (0.5 * grid.spacing)) + 2)
     px = grid.spacing
     for x, y, d in zip(*(np.interp(at, length, v) for v in (path[:, 0], path[:, 1], diameter)), strict=True):
         radius = max(d / 2, 0.75 * px)
@@ -77,6 +77,7 @@ def draw_specks(
             continue
         o = np.arange(-reach, reach + 1) * px
         ball = np.sqrt(np.clip(1.0 - (o[:, None] ** 2 + o[None] ** 2) / radius**2, 0.0, None))
+        ball *= 2 / 3 * np.pi * (radius / px) ** 2 / ball.sum()  # few pixels sample it badly
         part = image[row - reach : row + reach + 1, column - reach : column + reach + 1]
         peak = packing * size * min(1.0, (size / 2 / radius) ** 2)
         np.maximum(part, (peak * ball).astype(np.float32), out=part)

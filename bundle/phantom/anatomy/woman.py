@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["LESION_TYPES", "Lesion", "Lobe", "Place", "Woman", "draw_lesion", "draw_woman"]
+__all__ = ["LESION_TYPES", "Lesion", "Lobe", "Place", "Woman", "draw_lesion", "draw_satellites", "draw_woman"]
 
 MASSES = ("spiculated_mass", "lobulated_mass", "round_mass")
 LESION_TYPES = (*MASSES, "non_mass_enhancement", "fibroadenoma", "cyst")
@@ -137,7 +137,7 @@ def _draw_lobes(rng: np.random.Generator, depth: float) -> tuple[Lobe, ...]:
 def draw_woman(rng: np.random.Generator) -> Woman:
     """Draw the traits of a woman without a lesion."""
     depth = rng.uniform(70.0, 125.0)
-    enhancement = rng.choice([0.04, 0.1, 0.18, 0.28], p=[0.4, 0.32, 0.18, 0.1]) * rng.uniform(0.6, 1.4)
+    enhancement = rng.choice([0.05, 0.12, 0.2, 0.32], p=[0.4, 0.32, 0.18, 0.1]) * rng.uniform(0.6, 1.4)
     return Woman(
         density=str(rng.choice(list("ABCD"), p=[0.1, 0.35, 0.4, 0.15])),
         depth=depth,
@@ -161,7 +161,7 @@ def draw_lesion(
     """Draw a lesion of a woman; a benign one is smaller, smoother and, where it enhances at all, weaker."""
     if malignant:
         kind = str(rng.choice([*MASSES, "non_mass_enhancement"], p=[0.42, 0.24, 0.12, 0.22]))
-        size, spread, strength = 40.0, 0.48, rng.lognormal(np.log(0.55), 0.5)
+        size, spread, strength = 43.0, 0.48, rng.lognormal(np.log(0.55), 0.5)
         if kind == "non_mass_enhancement":
             size, strength = 55.0, 0.75 * strength
         density = rng.uniform(0.05, 0.35) if kind == "non_mass_enhancement" else rng.uniform(0.25, 0.85)

@@ -22,9 +22,8 @@ IDENTITY = (CaseKeys.CASE_ID, CaseKeys.PATIENT_ID, CaseKeys.LATERALITY, CaseKeys
 def true_maps(case: PhantomCase) -> dict[str, NDArray[np.float32]]:
     """The true maps of a case, (rows, columns) each: ``iodine`` in mg/cm2, ``thickness`` in mm, and ``gland``, the
     share of glandular tissue of the tissue on the ray, [0, 1] and 0 in air."""
-    thickness, gland = np.asarray(case.breast.thickness), np.asarray(case.breast.gland)
-    share = np.divide(gland, thickness, out=np.zeros_like(gland), where=thickness > 0)
-    return {"iodine": np.asarray(case.breast.iodine), "thickness": thickness, "gland": share}
+    breast = case.breast
+    return {"iodine": breast.iodine, "thickness": breast.thickness, "gland": breast.gland_share}
 
 
 def write_true_maps(path: Path, case: PhantomCase) -> None:

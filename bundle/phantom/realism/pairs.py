@@ -7,7 +7,7 @@ import zlib
 from collections.abc import Callable, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from io import BytesIO
 from multiprocessing import get_context
 from pathlib import Path
@@ -90,9 +90,14 @@ def _in_processes(
         return list(bar(processes.map(work, items, chunksize=4)))
 
 
-def _read(item: dict[str, Any]) -> Pair:
+@cache
+def _reading() -> Compose:
     load = LoadImaged(MAPS, reader=CesmReader, ensure_channel_first=True, allow_missing_keys=True)
-    return _pair(Compose([load, EmptySegd(BatchKeys.SEG), *_as_training_does()])(item))
+    return Compose([load, EmptySegd(BatchKeys.SEG), *_as_training_does()])
+
+
+def _read(item: dict[str, Any]) -> Pair:
+    return _pair(_reading()(item))
 
 
 def real_pairs(
