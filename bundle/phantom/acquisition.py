@@ -78,11 +78,11 @@ class Images(NamedTuple):
 def draw_processing(rng: np.random.Generator) -> Processing:
     """No two exams are shown alike."""
     return Processing(
-        weight=rng.uniform(0.92, 0.99),
+        weight=rng.uniform(0.935, 0.995),
         gamma=rng.uniform(1.0, 1.8),
         contrast=rng.uniform(0.6, 1.0),
         outer=rng.uniform(0.75, 1.05),
-        inner=rng.uniform(0.0, 0.5),
+        inner=rng.uniform(0.25, 0.8),
         level=rng.exponential(0.12),
     )
 

@@ -35,11 +35,11 @@ class Display:
 # GE's windows; base and gain were set on one half of the real pairs
 LE_DISPLAY = Display(center=2360.0, width=900.0, base=0.08, gain=0.85)  # of the tone, 0 to 1
 HE_DISPLAY = LE_DISPLAY
-DES_DISPLAY = Display(center=2085.0, width=265.0, base=0.155, gain=0.19)  # of iodine in mg/cm2
+DES_DISPLAY = Display(center=2085.0, width=265.0, base=0.155, gain=0.168)  # of iodine in mg/cm2
 
 
 def tone(
-    share: Map, breast: Breast, gamma: float, detail: float = 0.26, ranges: tuple[float, float] = (9.0, 2.0)
+    share: Map, breast: Breast, gamma: float, detail: float = 0.2, ranges: tuple[float, float] = (9.0, 2.0)
 ) -> Map:
     """An image for presentation, about 0 to 1: fine detail raised, the breast's own range stretched, a gamma curve.
 
@@ -52,7 +52,8 @@ def tone(
         ranges: SD in mm of these surroundings.
     """
     mask, px = breast.mask, breast.spacing
-    share = np.where(mask, share, 0).astype(np.float32)
+    rim = 0.45 + 0.55 * np.clip(breast.skin_distance / 7.0, 0.0, 1.0)  # skin would outshine what lies behind it
+    share = np.where(mask, share * rim, 0).astype(np.float32)
     raised = share.copy()
     for sigma in ranges:
         around = blur(share, sigma, px) / np.maximum(blur(mask.astype(np.float32), sigma, px), 0.05)

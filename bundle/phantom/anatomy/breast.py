@@ -100,7 +100,7 @@ def _pectoral_muscle(rng: np.random.Generator, woman: Woman, view: str, inside: 
     else:
         return np.zeros(grid.shape, dtype=np.float32)
     edge = edge + 1.5 * smooth_field(rng, (grid.rows, 4), grid.spacing, 30.0)[:, :1]
-    share = np.clip((edge - x) / rng.uniform(2.0, 7.0), 0.0, 1.0) * rng.uniform(0.15, 0.4)
+    share = np.clip((edge - x) / rng.uniform(3.0, 12.0), 0.0, 1.0) * rng.uniform(0.1, 0.32)
     fibres = power_law_field(rng, grid.shape[::-1], grid.spacing, exponent=3.6, longest=30.0, elongation=3.0).T
     return (inside * np.clip(share * (1.0 + 0.06 * fibres), 0.0, 0.9)).astype(np.float32)
 

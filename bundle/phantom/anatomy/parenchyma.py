@@ -39,7 +39,7 @@ def gland_fraction(
     outline: Outline,
     skin_distance: Map,
     grid: Grid,
-    sheets: int = 5,
+    sheets: int = 4,
 ) -> Map:
     """Glandular share of the tissue under the skin, [0, 1], (rows, columns).
 
@@ -57,18 +57,18 @@ def gland_fraction(
         dx = outline.nipple[0] + np.float32(rng.uniform(-5.0, 40.0)) - x
         radius, across = np.hypot(dx, dy), np.float32(LEVER) * np.arctan2(dy, dx)
         fine = power_law_field(rng, shape, px, exponent=3.6, longest=30.0)
-        fibres = radiate(power_law_field(rng, shape, px, exponent=3.0, longest=16.0, elongation=4.0), dy, dx, px, LEVER)
+        fibres = radiate(power_law_field(rng, shape, px, exponent=3.0, longest=11.0, elongation=4.0), dy, dx, px, LEVER)
         warp_y, warp_x = (
             2.5 * smooth_field(rng, shape, px, 20.0) + 0.8 * smooth_field(rng, shape, px, 5.0) for _ in "yx"
         )
         size = woman.cells * rng.uniform(0.5, 1.4)
-        walls = cell_walls(rng, across + warp_y, rng.uniform(0.35, 0.9) * radius + warp_x, size)
+        walls = cell_walls(rng, across + warp_y, rng.uniform(0.25, 0.75) * radius + warp_x, size)
         present = np.clip(0.6 + 0.4 * smooth_field(rng, shape, px, 6.0) + 0.25 * (lobes - 0.6), 0.05, 1.4)
-        strands = present * np.exp(-((walls / rng.uniform(0.22, 0.5)) ** 2))
+        strands = present * np.exp(-((walls / rng.uniform(0.25, 0.6)) ** 2))
         lines = np.clip(1.0 - 1.6 * np.abs(fibres), 0.0, 1.0) ** 1.5
         lobules = 1.0 / (1.0 + np.exp(-1.8 * (1.2 * lobes + 0.45 * coarse + 0.3 * fine - 0.5 - threshold)))
-        share += lobules * peak * np.clip(0.55 + 0.08 * fine + 0.2 * fibres, 0.1, 1.5)
-        share += woman.strands * (1.0 - 0.35 * lobules) * (0.5 * strands + 0.17 * lines * np.clip(lobes, 0.6, 1.0))
+        share += lobules * peak * np.clip(0.7 + 0.1 * fine + 0.17 * fibres, 0.1, 1.5)
+        share += woman.strands * (1.0 - 0.35 * lobules) * (0.56 * strands + 0.12 * lines * np.clip(lobes, 0.6, 1.0))
     fat = woman.fat * (1.0 + 0.25 * smooth_field(rng, shape, px, 30.0))
     beneath_fat = 1.0 / (1.0 + np.exp(-(skin_distance - fat) / 1.6))
     return np.clip(share / sheets * (0.22 + 0.78 * beneath_fat), 0.0, 0.97).astype(np.float32)

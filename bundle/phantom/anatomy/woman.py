@@ -141,11 +141,11 @@ def draw_woman(rng: np.random.Generator) -> Woman:
     return Woman(
         density=str(rng.choice(list("ABCD"), p=[0.1, 0.35, 0.4, 0.15])),
         depth=depth,
-        half_height=float(np.clip(depth * rng.uniform(0.85, 1.2), 75.0, 122.0)),
+        half_height=float(np.clip(depth * rng.uniform(0.72, 1.05), 66.0, 118.0)),
         thickness=float(np.clip(28.0 + 0.26 * depth + rng.normal(0.0, 7.0), 28.0, 78.0)),
         roundness=rng.uniform(1.9, 2.6),
         nipple=rng.uniform(2.0, 7.0),
-        cells=rng.uniform(5.5, 12.0),
+        cells=rng.uniform(4.5, 11.0),
         strands=rng.uniform(0.3, 1.1),
         fat=rng.uniform(4.0, 11.0),
         enhancement=float(enhancement),
@@ -161,10 +161,10 @@ def draw_lesion(
     """Draw a lesion of a woman; a benign one is smaller, smoother and, where it enhances at all, weaker."""
     if malignant:
         kind = str(rng.choice([*MASSES, "non_mass_enhancement"], p=[0.42, 0.24, 0.12, 0.22]))
-        size, spread, strength = 43.0, 0.48, rng.lognormal(np.log(0.55), 0.5)
+        size, spread, strength = 41.0, 0.48, rng.lognormal(np.log(0.6), 0.5)
         if kind == "non_mass_enhancement":
             size, strength = 55.0, 0.75 * strength
-        density = rng.uniform(0.05, 0.35) if kind == "non_mass_enhancement" else rng.uniform(0.25, 0.85)
+        density = rng.uniform(0.05, 0.35) if kind == "non_mass_enhancement" else rng.uniform(0.15, 0.68)
     else:
         kind = "fibroadenoma" if enhancing else str(rng.choice(["fibroadenoma", "cyst"]))
         size, spread, strength = 16.0, 0.3, rng.uniform(0.15, 0.45)
