@@ -29,6 +29,7 @@ class Machine:
         scatter_range: SD of the scatter's spread in mm.
         scatter_removed: the share of it that the machine knows and takes out.
         blur_le, blur_he: SD of the detector's blur in mm.
+        smoothing: SD in mm of the noise reduction in DES.
         motion: mean distance in mm that tissue moves between LE and HE.
     """
 
@@ -39,6 +40,7 @@ class Machine:
     scatter_removed: float = 0.35
     blur_le: float = 0.075
     blur_he: float = 0.085
+    smoothing: float = 0.14
     motion: float = 0.09
 
     @property
@@ -181,6 +183,8 @@ def acquire(
     )
     believed = edge_profile(breast.skin_distance, breast.compressed, breast.compressed / 2)
     iodine = recombine(le, he, believed, spectrum, processing.weight * spectrum.weight, machine.scatter_left)
+    if machine.smoothing > 0.15 * breast.spacing:
+        iodine = ndimage.gaussian_filter(iodine, machine.smoothing / breast.spacing, mode="nearest", truncate=3.0)
     iodine = equalise(iodine, breast, believed > 0.98 * breast.compressed, processing.outer, processing.inner)
     le_fat, he_fat = (beam.log_attenuation(adipose=believed / 10) for beam in (spectrum.le, spectrum.he))
     mask = breast.mask

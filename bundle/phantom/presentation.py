@@ -39,7 +39,7 @@ DES_DISPLAY = Display(center=2085.0, width=265.0, base=0.155, gain=0.168)  # of 
 
 
 def tone(
-    share: Map, breast: Breast, gamma: float, detail: float = 0.2, ranges: tuple[float, float] = (9.0, 2.0)
+    share: Map, breast: Breast, gamma: float, detail: float = 0.12, ranges: tuple[float, float] = (9.0, 2.0)
 ) -> Map:
     """An image for presentation, about 0 to 1: fine detail raised, the breast's own range stretched, a gamma curve.
 
@@ -52,13 +52,14 @@ def tone(
         ranges: SD in mm of these surroundings.
     """
     mask, px = breast.mask, breast.spacing
+    deep = breast.skin_distance > 0.12 * breast.skin_distance.max()
+    middle = np.float32(np.median(share[deep]))
     rim = 0.45 + 0.55 * np.clip(breast.skin_distance / 7.0, 0.0, 1.0)  # skin would outshine what lies behind it
-    share = np.where(mask, share * rim, 0).astype(np.float32)
+    share = np.where(mask, middle + (share - middle) * rim, 0).astype(np.float32)
     raised = share.copy()
     for sigma in ranges:
         around = blur(share, sigma, px) / np.maximum(blur(mask.astype(np.float32), sigma, px), 0.05)
         raised += np.float32(detail) * (share - around)
-    deep = breast.skin_distance > 0.12 * breast.skin_distance.max()
     low, high = np.percentile(raised[deep], [1.0, 99.3])
     stretched = np.clip((raised - np.float32(low)) / np.float32(high - low), -0.4, 1.4)
     return np.sign(stretched) * np.abs(stretched) ** np.float32(gamma)

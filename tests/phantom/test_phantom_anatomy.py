@@ -242,3 +242,10 @@ def test_other_sides_and_views_are_refused(laterality, view):
     message = f"laterality '{laterality}' and view '{view}': expected 'L' or 'R' and 'CC' or 'MLO'"
     with pytest.raises(ValueError, match=message):
         view_of(some_woman(0), laterality, view)
+
+
+def test_gland_share_is_of_the_tissue_on_the_ray():
+    breast = view_of(some_woman(0))
+    inside = breast.mask
+    np.testing.assert_allclose(breast.gland_share[inside], breast.gland[inside] / breast.thickness[inside])
+    assert not breast.gland_share[~inside].any()

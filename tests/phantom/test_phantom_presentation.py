@@ -38,10 +38,12 @@ def test_gamma_1_without_detail_is_a_straight_line():
     breast = half_breast()
     share = share_of(breast)
     deep = breast.skin_distance > 0.12 * 60
-    low, high = np.percentile(share[deep], [1.0, 99.3])
+    low, high = np.percentile(share[deep], [1.0, 99.3])  # all of it is 7 mm deep
     got = tone(share, breast, gamma=1.0, detail=0.0)
     expected = np.clip((share - low) / (high - low), -0.4, 1.4)
-    np.testing.assert_allclose(got[breast.mask], expected[breast.mask], atol=1e-4)
+    inner = breast.skin_distance >= 7  # nearer to the skin all is pulled to the middle
+    np.testing.assert_allclose(got[inner], expected[inner], atol=1e-4)
+    assert got[breast.mask & ~inner].std() < 0.9 * got[inner].std()
 
 
 def test_tone_does_not_depend_on_level_and_scale():

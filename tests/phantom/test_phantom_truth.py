@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from types import SimpleNamespace
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -11,7 +9,7 @@ import pytest
 from bundle.data.datalist import read_datalist
 from bundle.phantom.case import VIEWS, draw_patient, exam_grid, render_case
 from bundle.phantom.exam import write_study
-from bundle.phantom.forms.truth import lesion_rows, true_maps, write_lesion_table
+from bundle.phantom.forms.truth import true_maps, write_lesion_table
 
 PATIENTS, SIZE = 3, 64
 HALF = 2.0**-11  # relative rounding of float16
@@ -48,11 +46,13 @@ def test_maps_are_those_that_were_drawn(study, drawn):
             assert maps["gland"].min() >= 0
 
 
-def test_gland_is_a_share_of_the_tissue_on_the_ray():
-    thickness, gland = np.array([[50.0, 20.0, 0.0]], np.float32), np.array([[10.0, 20.0, 0.0]], np.float32)
-    case = SimpleNamespace(breast=SimpleNamespace(thickness=thickness, gland=gland, iodine=np.zeros_like(gland)))
-    np.testing.assert_allclose(true_maps(case)["gland"], [[0.2, 1.0, 0.0]])
-    assert true_maps(case)["gland"].dtype == np.float32
+def test_maps_are_those_of_the_breast(drawn):
+    case = next(iter(drawn.values()))
+    maps = true_maps(case)
+    np.testing.assert_array_equal(maps["iodine"], case.breast.iodine)
+    np.testing.assert_array_equal(maps["thickness"], case.breast.thickness)
+    np.testing.assert_array_equal(maps["gland"], case.breast.gland_share)
+    assert {values.dtype for values in maps.values()} == {np.dtype(np.float32)}
 
 
 def test_table_agrees_with_the_datalist_and_the_maps(study, drawn):
@@ -67,29 +67,6 @@ def test_table_agrees_with_the_datalist_and_the_maps(study, drawn):
             assert row[key] == value, key
         case = drawn[entry["case_id"]]
         assert row["area_mm2"] == pytest.approx(np.count_nonzero(case.breast.lesion) * (285 / SIZE) ** 2, abs=0.01)
-
-
-def case_with(lesion_map, count):
-    made = SimpleNamespace(truth=lambda: {"type": "cyst"})
-    return SimpleNamespace(breast=SimpleNamespace(lesion=lesion_map, spacing=2.0), lesions=(made,) * count)
-
-
-ENTRY = {"case_id": "PH0001_L_CC", "patient_id": "PH0001", "laterality": "L", "view": "CC", "le": "a.dcm"}
-
-
-@pytest.mark.parametrize(
-    ("lesion_map", "areas"),
-    [
-        (np.array([[True, True, False]]), [8.0, 8.0]),  # 2 pixels of 4 mm2, not told apart
-        (np.array([[1, 2, 2]], np.uint8), [4.0, 8.0]),
-        (np.array([[1, 1, 0]], np.uint8), [8.0, 8.0]),
-    ],
-)
-def test_area_is_of_the_lesion_where_the_map_tells(lesion_map, areas):
-    rows = lesion_rows(case_with(lesion_map, 2), ENTRY)
-    assert [row["area_mm2"] for row in rows] == areas
-    assert [row["number"] for row in rows] == [1, 2]
-    assert list(rows[0]) == ["case_id", "patient_id", "laterality", "view", "number", "area_mm2", "type"]
 
 
 def test_without_a_lesion_the_table_has_heads_alone(tmp_path):

@@ -57,14 +57,14 @@ def gland_fraction(
         dx = outline.nipple[0] + np.float32(rng.uniform(-5.0, 40.0)) - x
         radius, across = np.hypot(dx, dy), np.float32(LEVER) * np.arctan2(dy, dx)
         fine = power_law_field(rng, shape, px, exponent=3.6, longest=30.0)
-        fibres = radiate(power_law_field(rng, shape, px, exponent=3.0, longest=11.0, elongation=4.0), dy, dx, px, LEVER)
+        fibres = radiate(power_law_field(rng, shape, px, exponent=3.3, longest=13.0, elongation=4.0), dy, dx, px, LEVER)
         warp_y, warp_x = (
             2.5 * smooth_field(rng, shape, px, 20.0) + 0.8 * smooth_field(rng, shape, px, 5.0) for _ in "yx"
         )
         size = woman.cells * rng.uniform(0.5, 1.4)
         walls = cell_walls(rng, across + warp_y, rng.uniform(0.25, 0.75) * radius + warp_x, size)
         present = np.clip(0.6 + 0.4 * smooth_field(rng, shape, px, 6.0) + 0.25 * (lobes - 0.6), 0.05, 1.4)
-        strands = present * np.exp(-((walls / rng.uniform(0.25, 0.6)) ** 2))
+        strands = present * np.exp(-((walls / rng.uniform(0.3, 0.7)) ** 2))
         lines = np.clip(1.0 - 1.6 * np.abs(fibres), 0.0, 1.0) ** 1.5
         lobules = 1.0 / (1.0 + np.exp(-1.8 * (1.2 * lobes + 0.45 * coarse + 0.3 * fine - 0.5 - threshold)))
         share += lobules * peak * np.clip(0.7 + 0.1 * fine + 0.17 * fibres, 0.1, 1.5)

@@ -145,7 +145,7 @@ def draw_woman(rng: np.random.Generator) -> Woman:
         thickness=float(np.clip(28.0 + 0.26 * depth + rng.normal(0.0, 7.0), 28.0, 78.0)),
         roundness=rng.uniform(1.9, 2.6),
         nipple=rng.uniform(2.0, 7.0),
-        cells=rng.uniform(4.5, 11.0),
+        cells=rng.uniform(5.0, 11.5),
         strands=rng.uniform(0.3, 1.1),
         fat=rng.uniform(4.0, 11.0),
         enhancement=float(enhancement),

@@ -40,17 +40,13 @@ def write_true_maps(path: Path, case: PhantomCase) -> None:
 def lesion_rows(case: PhantomCase, entry: dict[str, Any]) -> list[dict[str, Any]]:
     """A row of the lesion table for each lesion of a case; ``entry`` is its entry of the datalist.
 
-    ``area_mm2`` is that of the lesion map, of all lesions together where the map does not tell them apart.
+    ``area_mm2`` is that of the lesion map, of all lesions of the breast together.
     """
-    drawn = np.asarray(case.breast.lesion)
-    pixel = case.breast.spacing**2
-    told_apart = drawn.dtype != bool and drawn.max(initial=0) == len(case.lesions)
-    rows = []
-    for number, lesion in enumerate(case.lesions, 1):
-        pixels = int(np.count_nonzero(drawn == number if told_apart else drawn))
-        row = {key: entry[key] for key in IDENTITY} | {"number": number, "area_mm2": round(pixels * pixel, 2)}
-        rows.append(row | lesion.truth())
-    return rows
+    area = round(int(np.count_nonzero(case.breast.lesion)) * case.breast.spacing**2, 2)
+    known = {key: entry[key] for key in IDENTITY}
+    return [
+        known | {"number": number, "area_mm2": area} | lesion.truth() for number, lesion in enumerate(case.lesions, 1)
+    ]
 
 
 def write_lesion_table(path: Path, rows: Iterable[dict[str, Any]]) -> None:

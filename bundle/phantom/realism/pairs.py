@@ -183,13 +183,13 @@ def _render(place: tuple[int, int, str], image_size: int) -> Pair:
     return from_case(render_case(seed, patient, woman, woman.lesions[0].laterality, view, exam_grid(image_size)))
 
 
-def phantom_pairs(count: int, seed: int = 0, image_size: int = 512, num_workers: int | None = None) -> list[Pair]:
+def phantom_pairs(count: int, seed: int = 0, image_size: int = 1024, num_workers: int | None = None) -> list[Pair]:
     """Pairs of phantom women with a cancer, both views of its breast, rendered in memory.
 
     Args:
         count: of pairs.
         seed: of the women.
-        image_size: rows of the detector before cropping.
+        image_size: rows of the detector before cropping; the real ones were shrunk from finer pixels too.
         num_workers: processes; None for every core. The pairs do not depend on it.
 
     Raises:
