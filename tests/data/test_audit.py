@@ -1,6 +1,7 @@
 """A clean phantom study passes; every planted fault is found, named with its case, and no page repeats a name."""
 
 import json
+import re
 import shutil
 from html.parser import HTMLParser
 
@@ -25,7 +26,7 @@ from bundle.phantom.exam import write_study
 @pytest.fixture(scope="module")
 def study(tmp_path_factory):
     folder = tmp_path_factory.mktemp("audit") / "study"
-    path = write_study(folder, patients=4, image_size=128, num_workers=2)
+    path = write_study(folder, patients=4, image_size=256, num_workers=2)
     return path
 
 
@@ -89,7 +90,7 @@ def test_the_record_holds_the_measures(clean):
     record = json.loads(clean.record.read_text(encoding="utf-8"))
     assert (record["pairs"], record["patients"], len(record["cases"])) == (16, 4, 16)
     assert record["cases"][2]["case_id"].startswith("PH0001")
-    assert record["cases"][2]["shift"] == [0.0, 0.0]
+    assert max(map(abs, record["cases"][2]["shift"])) <= 2  # of 256 pixels; the rim of a DES is dark
     assert dict(map(tuple, record["counts"][1]["rows"])) == {"CC L": 4, "CC R": 4, "MLO L": 4, "MLO R": 4}
 
 
@@ -128,7 +129,7 @@ def test_every_planted_fault_is_found(study, tmp_path):
 
     def shift(ds):
         moved_down = np.zeros_like(ds.pixel_array)
-        moved_down[5:] = ds.pixel_array[:-5]  # 4 % of 128 rows
+        moved_down[10:] = ds.pixel_array[:-10]  # 4 % of 256 rows
         ds.PixelData = moved_down.tobytes()
 
     def speck(data):
@@ -169,7 +170,9 @@ def test_every_planted_fault_is_found(study, tmp_path):
         named(tiny): "1 of 1 lesion(s) vanish; pixels drawn to trained: 1 to 0"
     }
     assert where(audit, "error", "swapped") == {named(swapped): "le: its header says DES, des: its header says LE"}
-    assert where(audit, "error", "alignment")[named(moved)].startswith("shift -5 down, +0 right (3.9%)")
+    down, right = re.match(r"shift (\S+) down, (\S+) right", where(audit, "error", "alignment")[named(moved)]).groups()
+    assert -12 <= int(down) <= -8  # 10 were planted; the dark rim of a DES costs a pixel or two
+    assert abs(int(right)) <= 2
     assert named(doubled) in where(audit, "error", "duplicate")
     assert where(audit, "error", "identity") == {named(described): "le: name in SeriesDescription"}
     images = where(audit, "error", "image")
@@ -185,7 +188,7 @@ def test_every_planted_fault_is_found(study, tmp_path):
     assert any("share an image" in message for message in patients)
 
     for text in (audit.page.read_text(), audit.record.read_text(), audit.summary(), repr(audit.findings)):
-        lowered = text.lower()
+        lowered = re.sub(r"data:image/[^\"]+", "", text).lower()  # letters of a picture spell many names
         assert "ph000" not in lowered
         assert "gonz" not in lowered
         assert "20000101" not in lowered

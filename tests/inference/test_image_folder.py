@@ -188,9 +188,11 @@ class TestDatalist:
         found = states(folder)
         des = {found[f"PH0001_{side}_{view}_DES.dcm"] for side in "LR" for view in ("CC", "MLO")}
         assert des == {("skipped", "not an LE image: it is DES")}
+        he = {found[f"PH0001_{side}_{view}_HE.dcm"] for side in "LR" for view in ("CC", "MLO")}
+        assert he == {("skipped", "not an LE image: it is HE")}
         maps = {state for name, state in found.items() if "SEG" in name}
         assert maps == {("skipped", "not an LE image: it holds two grey values alone, as a lesion map does")}
-        assert len(found) == 10
+        assert len(found) == 4 * 3 + 2
 
 
 class TestSkipped:

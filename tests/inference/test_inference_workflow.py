@@ -150,7 +150,7 @@ def test_the_network_sees_the_square_with_the_chest_wall_at_its_edge(images, inf
     for name, image in seen.items():
         assert image.shape == (1, 1, SIZE, SIZE), name
         assert (float(image.min()), image.dtype) == (0.0, torch.float32)
-        assert 0.9 < float(image.max()) <= 1.0
+        assert 0.5 < float(image.max()) <= 1.0  # no image fills its window whole
     columns = SIZE * breast.shape[1] // breast.shape[0]  # 20 of 32 hold the image, the rest is padding
     assert seen["left"][..., columns:].abs().max() == 0 < seen["left"][..., 0].max()
     assert seen["right"][..., :-columns].abs().max() == 0 < seen["right"][..., -1].max()
