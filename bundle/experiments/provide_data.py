@@ -17,7 +17,7 @@ __all__ = ["keep_former_evaluation", "keep_former_run", "provide_phantom"]
 logger = logging.getLogger(__name__)
 RUN_FILES = ("model.pt", "model.json", "checkpoint.pt")
 OUTPUT_FILES = ("run.json", "panels")  # each run logs to a TensorBoard folder of its own
-EVALUATION_FILES = ("metrics.csv", "summary.md", "panel.png", "evaluation.json")
+EVALUATION_FILES = ("metrics.csv", "summary.md", "panel.png", "evaluation.json", "images", "detectability.json")
 
 
 def _is_first() -> bool:

@@ -98,9 +98,10 @@ class BestModel:
     def _save(self, engine: Engine, epoch: int) -> None:
         if getattr(engine.state, "rank", 0) != 0:
             return
-        metric = float(self.evaluator.state.metrics.get(self.key_metric, math.nan))
-        value = metric if math.isfinite(metric) else None  # JSON knows no NaN
-        card = {**self.card, "epoch": epoch, "validation": {self.key_metric: value}}
+        metrics = self.evaluator.state.metrics
+        found = {key: float(metrics[key]) for key in (self.key_metric, "val_lesion_l1") if key in metrics}
+        finite = {key: value if math.isfinite(value) else None for key, value in found.items()}  # JSON knows no NaN
+        card = {**self.card, "epoch": epoch, "validation": {self.key_metric: None} | finite}
         save_weights(self.path, self.network, card)
 
     def state_dict(self) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""What an evaluation leaves behind: metrics.csv and a small table beside the floors."""
+"""What an evaluation leaves behind: metrics.csv and two small tables beside the floors."""
 
 from __future__ import annotations
 
@@ -7,10 +7,11 @@ import os
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 from ignite.engine import Engine, Events
 
-from ..data.whole_files import write_table
-from ..evaluation.tables import as_markdown, metrics_table, summary_table
+from ..data.whole_files import beside, write_table
+from ..evaluation.tables import FLOORS, as_markdown, metrics_table, summary_table
 from ..metrics import CaseMetrics
 
 __all__ = ["EvaluationReport"]
@@ -52,6 +53,25 @@ class EvaluationReport:
         infinite = int(np.isinf(of_model["psnr"]).sum())
         if infinite:
             counts += f"; {infinite} identical to the real DES, left out of the mean PSNR"
-        text = as_markdown(summary_table(table))
-        (self.output_dir / "summary.md").write_text(f"{text}\n\n{counts}\n", encoding="utf-8")
+        text = f"{as_markdown(summary_table(table))}\n\n{as_markdown(_enhancement_table(table))}"
+        with beside(self.output_dir / "summary.md") as place:
+            place.write_text(f"{text}\n\n{counts}\n", encoding="utf-8")
         logger.info(f"{path}: {counts}\n\n{text}\n")
+
+
+def _enhancement_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Is enhancement where it belongs, a row a model: means over the images with a lesion, counts of what is wrong."""
+    rows = {}
+    for model, images in table.replace([np.inf, -np.inf], np.nan).groupby("model", sort=False):
+        enhancing = images["enhancement_missed"].dropna()
+        rows[FLOORS.get(str(model), str(model))] = {
+            "lesion contrast": f"{images['lesion_contrast_virtual'].mean():.4g}",
+            "real lesion contrast": f"{images['lesion_contrast_real'].mean():.4g}",
+            "lesion CNR": f"{images['lesion_cnr_virtual'].mean():.4g}",
+            "real lesion CNR": f"{images['lesion_cnr_real'].mean():.4g}",
+            "enhancement missed": f"{enhancing.sum():.0f} of {len(enhancing)}",
+            "enhancement invented": f"{(images['invented_count'] > 0).sum()} of {len(images)} images",
+        }
+    found = pd.DataFrame.from_dict(rows, orient="index")
+    found.index.name = "model"
+    return found

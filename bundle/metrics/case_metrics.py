@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,13 +12,10 @@ from ignite.engine import Engine
 from ignite.metrics import Metric
 
 from ..keys import BatchKeys, CaseKeys, OutputKeys
-from .image_quality import l1, mse, psnr, ssim, vif
+from .columns import columns
 from .regions import regions
 
 __all__ = ["CaseMetrics"]
-
-QUANTITIES: dict[str, Callable[..., torch.Tensor]] = {"mse": mse, "l1": l1, "psnr": psnr, "ssim": ssim}
-REGIONS = ("breast", "lesion", "ring", "background")
 
 
 class CaseMetrics(Metric):
@@ -28,16 +25,16 @@ class CaseMetrics(Metric):
     ``engine.state.metrics`` the mean of each column over the images that have it (a lesion's over images with one), as
     ``<name>_<column>`` where ``name`` is what the metric was attached as.
 
-    Columns: ``case_id patient_id laterality view model has_seg``, then ``mse l1 psnr ssim`` (and ``vif``) of the whole
-    image, the first four with the prefixes ``breast_ lesion_ ring_ background_``, and ``background_bias``, the mean of
-    virtual minus real DES there.
+    Columns: ``case_id patient_id laterality view model has_seg``, then those of :func:`~bundle.metrics.columns`.
 
     Args:
         model: what the rows are called.
         floors: also add the floors as models: ``floor_le`` (DES := LE) and, with ``floor_constant``, a constant inside
             the breast.
         floor_constant: that constant in [0, 1].
-        with_vif: also compute VIF, which is slow.
+        with_vif: also compute ``vif`` and ``breast_vif``, which are slow.
+        enhancing_cnr, least_share: of ``enhancement_missed``.
+        num_sd: of ``invented_count`` and ``invented_area``.
     """
 
     def __init__(
@@ -46,11 +43,14 @@ class CaseMetrics(Metric):
         floors: bool = False,
         floor_constant: float | None = None,
         with_vif: bool = False,
+        enhancing_cnr: float = 0.3,
+        least_share: float = 0.5,
+        num_sd: float = 3.0,
     ) -> None:
         self.model = model
         self.floors = floors
         self.floor_constant = floor_constant
-        self.with_vif = with_vif
+        self.columns = columns(with_vif, enhancing_cnr, least_share, num_sd)
         self.rows: list[dict[str, Any]] = []
         super().__init__()
 
@@ -79,17 +79,8 @@ class CaseMetrics(Metric):
         areas: Mapping[str, torch.Tensor],
     ) -> list[dict[str, Any]]:
         des = images[BatchKeys.DES]
-        columns = {name: quantity(prediction, des) for name, quantity in QUANTITIES.items()}
-        if self.with_vif:
-            columns["vif"] = vif(prediction, des)
-        for area in REGIONS:
-            for name, quantity in QUANTITIES.items():
-                columns[f"{area}_{name}"] = quantity(prediction, des, region=areas[area])
-        background = areas["background"].to(des.dtype)
-        difference = ((prediction - des) * background).flatten(1).sum(1) / background.flatten(1).sum(1)
-        columns["background_bias"] = difference
         has_seg = areas["lesion"].flatten(1).any(dim=1).tolist()
-        values = {name: column.cpu().tolist() for name, column in columns.items()}
+        values = {name: column(prediction, des, areas).cpu().tolist() for name, column in self.columns.items()}
         rows = []
         for place in range(len(des)):
             row: dict[str, Any] = {key: _item(batch, key, place) for key in _CASE_COLUMNS}

@@ -10,27 +10,12 @@ import torch
 from monai.metrics.regression import compute_ssim_and_cs
 from torchmetrics.functional.image import visual_information_fidelity
 
+from .checks import checked_images
+
 __all__ = ["l1", "mse", "psnr", "ssim", "vif"]
 
 SSIM_WINDOW = 11
 VIF_SMALLEST = 41  # torchmetrics' four scales need as much
-
-
-def _checked(
-    pred: torch.Tensor, target: torch.Tensor, data_range: float, region: torch.Tensor | None = None
-) -> tuple[torch.Tensor, torch.Tensor]:
-    if pred.shape != target.shape or pred.ndim != 4 or pred.shape[1] != 1:
-        raise ValueError(
-            f"pred {tuple(pred.shape)} and target {tuple(target.shape)} must be of one shape (B, 1, H, W)."
-        )
-    if region is not None and region.shape != pred.shape:
-        raise ValueError(f"the region {tuple(region.shape)} and the images {tuple(pred.shape)} must be of one shape.")
-    for name, image in (("pred", pred), ("target", target)):
-        low, high = float(image.min()), float(image.max())
-        if not (low >= -1e-4 * data_range and high <= (1 + 1e-4) * data_range):
-            raise ValueError(f"{name} has values from {low:g} to {high:g}, expected [0, {data_range:g}] (data_range).")
-    dtype = torch.promote_types(torch.promote_types(pred.dtype, target.dtype), torch.float32)
-    return pred.to(dtype), target.to(dtype)
 
 
 def _mean(values: torch.Tensor, region: torch.Tensor | None) -> torch.Tensor:
@@ -48,7 +33,7 @@ def mse(
     Raises:
         ValueError: for other shapes than (B, 1, H, W) or values outside [0, ``data_range``].
     """
-    pred, target = _checked(pred, target, data_range, region)
+    pred, target = checked_images(data_range, region, pred=pred, target=target)
     return _mean((pred - target) ** 2, region)
 
 
@@ -56,7 +41,7 @@ def l1(
     pred: torch.Tensor, target: torch.Tensor, data_range: float = 1.0, region: torch.Tensor | None = None
 ) -> torch.Tensor:
     """Mean absolute error, in units of the data range; raises like :func:`mse`."""
-    pred, target = _checked(pred, target, data_range, region)
+    pred, target = checked_images(data_range, region, pred=pred, target=target)
     return _mean((pred - target).abs(), region)
 
 
@@ -77,7 +62,7 @@ def ssim(
     Raises:
         ValueError: like :func:`mse`, and for images smaller than the window.
     """
-    pred, target = _checked(pred, target, data_range, region)
+    pred, target = checked_images(data_range, region, pred=pred, target=target)
     if min(pred.shape[-2:]) < SSIM_WINDOW:
         raise ValueError(f"images of {tuple(pred.shape[-2:])} are smaller than SSIM's window of {SSIM_WINDOW} pixels.")
     values, _ = compute_ssim_and_cs(
@@ -94,22 +79,42 @@ def ssim(
     return _mean(values, None if region is None else region[..., edge:-edge, edge:-edge])
 
 
-def vif(pred: torch.Tensor, target: torch.Tensor, data_range: float = 1.0) -> torch.Tensor:
+def vif(
+    pred: torch.Tensor, target: torch.Tensor, data_range: float = 1.0, region: torch.Tensor | None = None
+) -> torch.Tensor:
     """Visual information fidelity in the pixel domain (Sheikh and Bovik 2006), noise variance 2 on the 0-255 scale.
 
-    Computed by torchmetrics in float64, per image. A constant target carries no information: NaN.
+    Computed by torchmetrics in float64, per image. A constant target carries no information: NaN. The value of a region
+    is that of its bounding box, both images as they are in it; a box of fewer than 41 pixels a side is widened to 41.
 
     Raises:
         ValueError: like :func:`mse`, and for images smaller than 41 pixels.
     """
-    pred, target = _checked(pred, target, data_range)
+    pred, target = checked_images(data_range, region, pred=pred, target=target)
     if min(pred.shape[-2:]) < VIF_SMALLEST:
         raise ValueError(f"images of {tuple(pred.shape[-2:])} are smaller than the {VIF_SMALLEST} pixels VIF needs.")
     values = []
-    for one_pred, one_target in zip(pred, target, strict=True):
-        if float(one_target.max()) == float(one_target.min()):
+    for place, (one_pred, one_target) in enumerate(zip(pred[:, 0], target[:, 0], strict=True)):
+        if region is not None:
+            box = _bounding_box(region[place, 0])
+            one_pred, one_target = one_pred[box], one_target[box]
+        if one_target.numel() == 0 or float(one_target.max()) == float(one_target.min()):
             values.append(torch.full((), torch.nan, dtype=torch.float64, device=pred.device))
             continue
-        pred_255, target_255 = (image[None].double() * (255 / data_range) for image in (one_pred, one_target))
+        pred_255, target_255 = (image[None, None].double() * (255 / data_range) for image in (one_pred, one_target))
         values.append(visual_information_fidelity(pred_255, target_255, sigma_n_sq=2.0))
     return torch.stack(values).to(pred.dtype)
+
+
+def _bounding_box(region: torch.Tensor) -> tuple[slice, ...]:
+    """Rows and columns of the box around a region (H, W), widened to what VIF needs; empty without a region."""
+    sides = []
+    for full, axis in zip(region.shape, (1, 0), strict=True):
+        filled = torch.nonzero(region.any(dim=axis))
+        if not len(filled):
+            return slice(0), slice(0)
+        first, last = int(filled[0]), int(filled[-1]) + 1
+        missing = max(0, VIF_SMALLEST - (last - first))
+        first = min(max(0, first - missing // 2), full - max(last - first, VIF_SMALLEST))
+        sides.append(slice(first, max(last, first + VIF_SMALLEST)))
+    return tuple(sides)

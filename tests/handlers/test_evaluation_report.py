@@ -56,10 +56,36 @@ def test_the_summary_is_written_and_logged_with_its_counts(evaluate, tmp_path, c
         "DES := LE",
         "constant inside the breast",
     ]
-    assert lines[5:] == ["", "3 images of 2 patients, 2 with a lesion"]
+    assert lines[5] == ""
+    assert [cell.strip() for cell in lines[6].split("|")[1:-1]] == [
+        *("model", "lesion contrast", "real lesion contrast", "lesion CNR", "real lesion CNR"),
+        *("enhancement missed", "enhancement invented"),
+    ]
+    assert [line.split("|")[1].strip() for line in lines[8:11]] == [line.split("|")[1].strip() for line in lines[2:5]]
+    assert lines[11:] == ["", "3 images of 2 patients, 2 with a lesion"]
     (message,) = (record.getMessage() for record in caplog.records if record.name.startswith("bundle"))
     assert "metrics.csv: 3 images of 2 patients, 2 with a lesion" in message
     assert "\n".join(lines[:5]) in message
+
+
+def test_the_summary_counts_what_is_missed_and_invented(evaluate, tmp_path):
+    metrics = evaluate()
+    rows = [row for row in metrics.rows if row["model"] == "seg_cyclegan"]
+    enhancing = [row["enhancement_missed"] for row in rows if not np.isnan(row["enhancement_missed"])]
+    invented = sum(row["invented_count"] > 0 for row in rows)
+    cells = [cell.strip() for cell in (tmp_path / "eval" / "summary.md").read_text().splitlines()[8].split("|")[1:-1]]
+    assert cells[1] == f"{np.nanmean([row['lesion_contrast_virtual'] for row in rows]):.4g}"
+    assert cells[4] == f"{np.nanmean([row['lesion_cnr_real'] for row in rows]):.4g}"
+    assert cells[5:] == [f"{sum(enhancing):.0f} of {len(enhancing)}", f"{invented} of 3 images"]
+
+
+def test_nan_is_empty_and_infinity_is_inf(evaluate, tmp_path):
+    metrics = evaluate()
+    metrics.rows[0]["psnr"] = np.inf
+    EvaluationReport(tmp_path / "eval", metrics)(None)
+    header, first, *_, last = (tmp_path / "eval" / "metrics.csv").read_text().splitlines()
+    assert first.split(",")[header.split(",").index("psnr")] == "inf"
+    assert last.split(",")[header.split(",").index("lesion_l1")] == ""
 
 
 def test_only_the_first_process_writes(evaluate, tmp_path):

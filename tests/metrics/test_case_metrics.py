@@ -11,10 +11,14 @@ from torch import nn
 from toys import make_batch, make_networks
 
 from bundle.engines import CycleGanEvaluator
-from bundle.metrics import CaseMetrics, l1, mse, psnr, regions, ssim, vif
+from bundle.metrics import CaseMetrics, invented_area, l1, lesion_cnr, lesion_contrast, mse, psnr, regions, ssim, vif
 
 CASE = ["case_id", "patient_id", "laterality", "view"]
 QUANTITIES = ["mse", "l1", "psnr", "ssim"]
+ENHANCEMENT = [
+    *("lesion_contrast_real", "lesion_contrast_virtual", "lesion_cnr_real", "lesion_cnr_virtual"),
+    *("enhancement_missed", "invented_count", "invented_area"),
+]
 
 
 def named_batch(seed: int, pairs: int = 2, size: int = 48, **kwargs) -> dict:
@@ -58,7 +62,7 @@ def test_a_row_an_image_in_the_order_of_the_data():
     assert {row["model"] for row in metrics.rows} == {"virtual_des"}
     areas = ["", "breast_", "lesion_", "ring_", "background_"]
     columns = [f"{area}{name}" for area in areas for name in QUANTITIES]
-    assert list(metrics.rows[0]) == [*CASE, "model", "has_seg", *columns, "background_bias"]
+    assert list(metrics.rows[0]) == [*CASE, "model", "has_seg", *columns, *ENHANCEMENT, "background_bias"]
     assert [metrics.rows[0][key] for key in CASE] == ["10", "p", "L", "CC"]
 
 
@@ -78,9 +82,54 @@ def test_values_are_those_of_the_functions():
             assert row[f"{area}_{name}"] == pytest.approx(expected, nan_ok=True)
     assert math.isfinite(row["lesion_l1"])
     assert row["vif"] == pytest.approx(float(vif(pred, batch["des"])[0]))
-    assert list(row).index("vif") == list(row).index("ssim") + 1
+    assert row["breast_vif"] == pytest.approx(float(vif(pred, batch["des"], region=areas["breast"])[0]))
+    for area in ("", "breast_"):
+        assert list(row).index(f"{area}vif") == list(row).index(f"{area}ssim") + 1
+    assert row["lesion_contrast_real"] == pytest.approx(float(lesion_contrast(batch["des"], areas)[0]))
+    assert row["lesion_contrast_virtual"] == pytest.approx(float(lesion_contrast(pred, areas)[0]))
+    assert row["lesion_cnr_real"] == pytest.approx(float(lesion_cnr(batch["des"], areas)[0]))
+    assert row["lesion_cnr_virtual"] == pytest.approx(float(lesion_cnr(pred, areas)[0]))
+    assert row["invented_area"] == pytest.approx(float(invented_area(pred, batch["des"], areas)[0]))
     difference = (pred - batch["des"])[0][areas["background"][0]]
     assert row["background_bias"] == pytest.approx(float(difference.mean()), abs=1e-6)
+
+
+def test_enhancement_that_is_missed_and_invented_is_said_with_the_thresholds_given():
+    batch = named_batch(1)
+    areas = regions(batch["le"], batch["seg"])
+    batch["des"] = 0.4 + 0.01 * batch["des"] + 0.3 * areas["lesion"]
+
+    def change(des):
+        des = torch.where(areas["lesion"], 0.4, des)
+        des[..., 30:36, 4:10] += 0.2
+        return des
+
+    def found(**thresholds):
+        metrics = CaseMetrics(**thresholds)
+        evaluated([batch], metrics, Replay([batch], change))
+        return [(row["enhancement_missed"], row["invented_count"]) for row in metrics.rows]
+
+    nan = pytest.approx(math.nan, nan_ok=True)  # the second image has no lesion
+    assert found() == [(1, 1), (nan, 1)]
+    assert found(num_sd=100) == [(1, 0), (nan, 0)]
+    assert found(enhancing_cnr=1e4) == [(nan, 1), (nan, 1)]
+    assert found(least_share=-1) == [(0, 1), (nan, 1)]
+
+
+def test_rows_do_not_depend_on_the_size_of_the_batch():
+    batch = named_batch(1, pairs=3, lesions=True)
+    singly = [
+        {key: value[place : place + 1] for key, value in batch.items()}  # tensors and lists alike
+        for place in range(3)
+    ]
+    whole, apart = CaseMetrics(with_vif=True), CaseMetrics(with_vif=True)
+    network = make_networks()["gen_le_to_des"]
+    evaluated([batch], whole, network)
+    evaluated(singly, apart, network)
+    assert [row["case_id"] for row in apart.rows] == [row["case_id"] for row in whole.rows]
+    for one, other in zip(apart.rows, whole.rows, strict=True):
+        for key in list(one)[6:]:
+            assert one[key] == pytest.approx(other[key], rel=1e-5, abs=1e-7, nan_ok=True), key
 
 
 def test_the_bias_has_a_sign_and_is_of_the_background_alone():

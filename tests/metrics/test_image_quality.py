@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
 from monai.metrics.regression import SSIMMetric
+from reference_pairs import made_pairs, real_pairs
 from scipy import ndimage, signal
-from skimage.metrics import structural_similarity
+from skimage.metrics import mean_squared_error, peak_signal_noise_ratio, structural_similarity
 
 from bundle.metrics import l1, mse, psnr, ssim, vif
 
 ALL = (mse, l1, psnr, ssim)
+RECORDED = json.loads((Path(__file__).parents[1] / "reference/image_quality.json").read_text(encoding="utf-8"))
 
 
 def pair(seed: int = 0, size: int = 48, images: int = 2) -> tuple[torch.Tensor, torch.Tensor]:
@@ -209,3 +214,77 @@ def test_images_smaller_than_a_window_are_refused():
         ssim(small, small)
     with pytest.raises(ValueError, match=r"images of \(40, 10\) are smaller than the 41 pixels VIF needs"):
         vif(small, small)
+
+
+def assert_as_recorded(name: str, pred: np.ndarray, target: np.ndarray) -> None:
+    """Equal to what sewar, piq and scikit-image said, on either scale, to the recorded tolerance."""
+    said, tolerance = RECORDED["pairs"][name], RECORDED["tolerance"]
+    for scale in (1.0, 255.0):
+        images = [torch.from_numpy(image / 255 * scale).float()[None, None] for image in (pred, target)]
+        information = vif(*images, scale).item()
+        for package in ("sewar", "piq"):
+            assert information == pytest.approx(said[f"vif_{package}"], rel=0, abs=tolerance)
+        assert mse(*images, scale).item() / scale**2 == pytest.approx(said["mse"], rel=0, abs=tolerance)
+        assert psnr(*images, scale).item() == pytest.approx(said["psnr"], rel=0, abs=tolerance)
+        assert ssim(*images, scale).item() == pytest.approx(said["ssim"], rel=0, abs=tolerance)
+
+
+@pytest.mark.parametrize("name", made_pairs())
+def test_made_up_pairs_have_the_recorded_values(name):
+    assert_as_recorded(name, *made_pairs()[name])
+
+
+def test_real_pairs_have_the_recorded_values(shared_data):
+    pairs = real_pairs(shared_data / "cdd_cesm_512")
+    assert set(pairs) | set(made_pairs()) == set(RECORDED["pairs"])
+    for name, pair_of_8_bits in pairs.items():
+        assert_as_recorded(name, *pair_of_8_bits)
+
+
+def test_what_was_recorded_of_scikit_image_is_what_it_says_now():
+    for name, (pred, target) in made_pairs().items():
+        said = RECORDED["pairs"][name]
+        assert mean_squared_error(target / 255, pred / 255) == pytest.approx(said["mse"], rel=1e-9)
+        assert peak_signal_noise_ratio(target, pred, data_range=255) == pytest.approx(said["psnr"], rel=1e-9)
+
+
+def test_vif_of_a_region_is_that_of_its_bounding_box():
+    pred, target = pair(size=80)
+    region = torch.zeros_like(pred)
+    region[0, 0, 3, 20:70] = region[0, 0, 60, 30] = 1
+    region[1, 0, :, :] = 1
+    first, second = vif(pred, target, region=region).tolist()
+    assert first == pytest.approx(vif(pred[:1, :, 3:61, 20:70], target[:1, :, 3:61, 20:70]).item())
+    assert second == pytest.approx(vif(pred[1:], target[1:]).item())
+
+
+@pytest.mark.parametrize(
+    ("pixel", "box"),
+    [((40, 40), np.s_[20:61, 20:61]), ((0, 40), np.s_[0:41, 20:61]), ((79, 79), np.s_[39:80, 39:80])],
+)
+def test_a_box_too_small_for_vif_is_widened_inside_the_image(pixel, box):
+    pred, target = pair(size=80, images=1)
+    region = torch.zeros_like(pred)
+    region[0, 0][pixel] = 1
+    assert vif(pred, target, region=region).item() == pytest.approx(vif(pred[..., *box], target[..., *box]).item())
+
+
+def test_vif_without_a_region_is_nan():
+    pred, target = pair()
+    region = torch.ones_like(pred)
+    region[1] = 0
+    first, second = vif(pred, target, region=region).tolist()
+    assert first == pytest.approx(vif(pred, target)[0].item())
+    assert np.isnan(second)
+
+
+@pytest.mark.parametrize(("one", "other"), [(0.0, 0.0), (0.3, 0.3), (0.2, 0.6), (0.0, 1.0)])
+def test_constant_images_have_the_documented_values(one, other):
+    pred, target = (torch.full((1, 1, 48, 48), level) for level in (one, other))
+    assert mse(pred, target).item() == pytest.approx((one - other) ** 2)
+    assert psnr(pred, target).item() == pytest.approx(-20 * np.log10(other - one) if other > one else np.inf, abs=1e-5)
+    luminance = (2 * one * other + 1e-4) / (one**2 + other**2 + 1e-4)  # the only term of SSIM that is left
+    assert ssim(pred, target).item() == pytest.approx(luminance, abs=1e-3)
+    assert np.isnan(vif(pred, target).item())
+    structured = pair(images=1)[1]
+    assert vif(pred, structured).item() == pytest.approx(0, abs=1e-6)
