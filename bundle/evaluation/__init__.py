@@ -1,5 +1,15 @@
-"""From one value an image to tables and figures."""
+"""From one value an image to tables, tests and figures."""
 
+from .agreement import agreement
+from .averages import fold_means, fold_summary
+from .evidence import evidence
 from .figures import case_panel
 from .floors import mean_des_in_breast
-from .tables import as_markdown, metrics_table, summary_table
+from .models import comparable, model_name, models_of
+from .paper_figures import error_maps, models_panel, triple
+from .paper_tables import BREAST, LESION, PAPER, as_latex, paper_markdown, paper_table
+from .plots import bland_altman, metric_against_gamma
+from .ranking import exemplary_patients
+from .statistics import clustered_interval, equivalence, intervals, paired_test
+from .strata import strata
+from .tables import as_markdown, less_is_better, metrics_table, summary_table

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-__all__ = ["case_panel"]
+__all__ = ["case_panel", "mark_lesion"]
 
 COLUMNS = ("LE", "DES", "virtual DES", "error")
 
@@ -23,6 +24,16 @@ def _lesion_box(seg: np.ndarray, margin: int) -> tuple[int, int, int, int] | Non
     bottom = min(rows.max() + margin, seg.shape[0] - 1)
     right = min(columns.max() + margin, seg.shape[1] - 1)
     return int(left), int(top), int(right - left), int(bottom - top)
+
+
+def mark_lesion(axes: Iterable[Axes], seg: np.ndarray) -> None:
+    """A red box around the lesion map (H, W) in every picture, and no ticks; no box without a lesion."""
+    box = _lesion_box(seg, margin=max(2, seg.shape[0] // 64))
+    for axis in axes:
+        axis.set_xticks([])
+        axis.set_yticks([])
+        if box is not None:
+            axis.add_patch(Rectangle(box[:2], *box[2:], fill=False, edgecolor="red", linewidth=1.0))
 
 
 def case_panel(cases: Sequence[Mapping[str, Any]], title: str = "", error_range: float = 0.5) -> Figure:
@@ -50,13 +61,7 @@ def case_panel(cases: Sequence[Mapping[str, Any]], title: str = "", error_range:
         error = row[-1].imshow(
             images[2] - images[1], cmap="RdBu_r", vmin=-error_range, vmax=error_range, interpolation="nearest"
         )
-        seg = np.asarray(case["seg"])
-        box = _lesion_box(seg, margin=max(2, seg.shape[0] // 64))
-        for axis in row:
-            axis.set_xticks([])
-            axis.set_yticks([])
-            if box is not None:
-                axis.add_patch(Rectangle(box[:2], *box[2:], fill=False, edgecolor="red", linewidth=1.0))
+        mark_lesion(row, np.asarray(case["seg"]))
         row[0].set_ylabel(str(case.get("case_id", "")), fontsize=8)
     for axis, name in zip(axes[0], COLUMNS, strict=True):
         axis.set_title(name, fontsize=9)

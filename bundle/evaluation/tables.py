@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-__all__ = ["FLOORS", "SUMMARY", "as_markdown", "metrics_table", "summary_table"]
+__all__ = ["FLOORS", "SUMMARY", "as_markdown", "less_is_better", "metrics_table", "summary_table"]
 
 FLOORS = {"floor_le": "DES := LE", "floor_constant": "constant inside the breast"}
 # column -> heading
@@ -19,8 +19,15 @@ SUMMARY = {
     "lesion_l1": "lesion L1",
     "background_l1": "background L1",
 }
-LESS_IS_BETTER = {"mse": True, "l1": True, "psnr": False, "ssim": False, "vif": False}  # the last word of a column
+ERRORS, QUALITIES = ("mse", "l1", "error"), ("psnr", "ssim", "vif")  # the last word of a column
+FINDINGS = ("enhancement_missed", "invented_count", "invented_area")  # errors too
 LEADING = ("case_id", "patient_id", "laterality", "view", "fold", "model", "gamma", "has_seg")
+
+
+def less_is_better(column: str) -> bool | None:
+    """Whether a column of metrics.csv is an error (True) or a quality (False); None for a bias or a contrast."""
+    word = column.rsplit("_", 1)[-1]
+    return True if word in ERRORS or column in FINDINGS else False if word in QUALITIES else None
 
 
 def metrics_table(
@@ -45,13 +52,13 @@ def summary_table(table: pd.DataFrame, columns: Sequence[str] = tuple(SUMMARY)) 
     models = [name for name in means.index if name not in FLOORS]
     summary = pd.DataFrame(index=[*models, *(FLOORS[name] for name in floors)])
     for column in columns:
-        less_is_better = LESS_IS_BETTER.get(column.rsplit("_", 1)[-1])
+        fewer = less_is_better(column)
         cells = [f"{means.loc[model, column]:.4g}" for model in models]
         for floor in floors:
             value, best = means.loc[floor, column], means.loc[models, column]
-            best = best.min() if less_is_better else best.max()
-            beaten = best < value if less_is_better else best > value
-            silent = less_is_better is None or np.isnan(value) or np.isnan(best)
+            best = best.min() if fewer else best.max()
+            beaten = best < value if fewer else best > value
+            silent = fewer is None or np.isnan(value) or np.isnan(best)
             cells.append(f"{value:.4g}" + ("" if silent else f" ({'beaten' if beaten else 'not beaten'})"))
         summary[SUMMARY.get(column, column)] = cells
     summary.index.name = "model"

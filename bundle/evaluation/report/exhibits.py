@@ -1,0 +1,111 @@
+"""The tables and figures of a report, each with a heading and a sentence: those of tables stand in exhibits.json."""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from ..evidence import CLAIM, evidence
+from ..paper_figures import error_maps, models_panel, triple
+from ..plots import bland_altman, metric_against_gamma
+from .collect import Collection
+from .pictures import read_unit
+
+__all__ = ["Exhibit", "figures", "tables"]
+
+logger = logging.getLogger(__name__)
+
+
+class Exhibit(NamedTuple):
+    """``name`` is that of a file; ``content`` a table or a figure; a closed one opens on a click."""
+
+    name: str
+    title: str
+    caption: str
+    content: Any
+    open: bool = True
+
+
+def tables(
+    collection: Collection, cases: Iterable[Mapping[str, Any]] = (), resamples: int = 2000, seed: int = 0
+) -> list[Exhibit]:
+    """All tables of :func:`bundle.evaluation.evidence` that have something to say.
+
+    Args:
+        collection: the runs.
+        cases: of the datalist, for the strata.
+        resamples, seed: of every bootstrap.
+    """
+    found = evidence(collection.table, cases, resamples=resamples, seed=seed)
+    headings = json.loads(Path(__file__).with_name("exhibits.json").read_text(encoding="utf-8"))
+    headings |= {name: {"title": name.replace("_", " ")} for name in found if name not in headings}
+    return [
+        Exhibit(name, heading["title"], heading.get("caption", ""), found[name], heading.get("open", False))
+        for name, heading in headings.items()
+        if len(found.get(name, ()))
+    ]
+
+
+def figures(collection: Collection, of_tables: Iterable[Exhibit]) -> list[Exhibit]:
+    """Plots of the numbers, then the paper's Figures 1, 3 and 4 of the best, median and worst patient.
+
+    Args:
+        collection: the runs.
+        of_tables: what :func:`tables` gave.
+    """
+    found = {exhibit.name: exhibit.content for exhibit in of_tables}
+    exhibits = []
+    if "intervals" in found:
+        metrics = [metric for metric in CLAIM if metric in set(found["intervals"]["metric"])][:4]
+        swept = found["intervals"].dropna(subset="gamma")["gamma"].nunique()
+        if metrics and swept > 1:
+            figure = metric_against_gamma(found["intervals"], metrics)
+            exhibits.append(Exhibit("gamma", "Metrics against gamma", "Means over patients, 95 % intervals.", figure))
+    if "agreement" in found:
+        caption = "Virtual minus real lesion contrast against their mean, a point a patient."
+        exhibits.append(Exhibit("bland_altman", "Lesion enhancement", caption, bland_altman(collection.table)))
+    return exhibits + [exhibit for row in _exemplary(collection, found) for exhibit in _pictures(collection, row)]
+
+
+def _exemplary(collection: Collection, found: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
+    """Rows of the model whose patients are shown: the first with a weighted lesion, else the first."""
+    table = found.get("exemplary")
+    if table is None:
+        return []
+    weighted = [name for name in collection.trained if name.startswith("Seg-CycleGAN")]
+    model = (weighted or collection.trained)[0]
+    return table[table["model"] == model].to_dict("records")
+
+
+def _pictures(collection: Collection, row: Mapping[str, Any]) -> list[Exhibit]:
+    files = collection.images.get(str(row["case_id"]), {})
+    virtual = [model for model in collection.trained if model in files]
+    if not virtual or not {"le", "des", "seg"} <= files.keys():
+        return []
+    try:
+        images = {key: read_unit(path) for key, path in files.items()}
+        drawn: dict[str, Figure] = {
+            "triple": triple(images),
+            "models": models_panel(images, {model: images[model] for model in virtual}),
+            "errors": error_maps(images, {model: images[model] for model in virtual}),
+        }
+    except (ValueError, OSError) as error:
+        logger.warning(f"no figures of {row['case_id']}: {error}")
+        return []
+    caption = (
+        f"{row['case_id']}, the {row['rank']} patient by {str(row['metric']).replace('_', ' ')} of {row['model']} "
+        f"(patient's mean {row['value']:.4g}, this image {row['image_value']:.4g})"
+    )
+    titles = {
+        "triple": "LE, DES and lesion map",
+        "models": "All models, the lesion in the red box",
+        "errors": "Absolute error on one scale",
+    }
+    shown = drawn if row["rank"] == "median" else {key: drawn[key] for key in ("models", "errors")}
+    return [Exhibit(f"{row['rank']}_{key}", titles[key], caption, figure) for key, figure in shown.items()]

@@ -1,0 +1,59 @@
+"""What the numbers of a report cannot say, in plain words and with its own counts."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .collect import Collection, columns_of
+
+__all__ = ["left_out", "limits"]
+
+
+def limits(collection: Collection) -> list[str]:
+    """Sentences, the gravest first."""
+    table = collection.table[collection.table["model"].isin(collection.trained)]
+    cases = table.drop_duplicates("case_id")
+    with_lesion = int(cases["has_seg"].sum())
+    said = [
+        "This is research software, not a medical device. A virtual DES is synthetic: no contrast agent was given and "
+        "nothing was acquired. It must not be used for diagnosis.",
+        "A generator can erase a lesion that enhances and invent one that does not exist. Figures of similarity do not "
+        "show this: repairing a small lesion perfectly hardly moves PSNR or SSIM of the whole image. Judge lesion "
+        "values and pictures, never the whole-image average alone.",
+        f"All values rest on {len(cases)} images of {cases['patient_id'].nunique()} patients in "
+        f"{cases['fold'].nunique()} fold(s); {with_lesion} images have a lesion map, the others do not. "
+        "Images of one patient resemble each other: the patient is the unit of every test.",
+        "No metric here says whether a reader would find a lesion or decide rightly; only a reader study with a "
+        "reference standard can.",
+        "Images are compared at the model's grid and range, after resizing and contrast stretching: fine "
+        "calcifications and absolute contrast uptake are lost before any model sees them.",
+        "One data set says little about another scanner, site or population.",
+    ]
+    if collection.is_phantom():
+        said.insert(
+            1,
+            "The data come from a phantom, drawn by a program. Scores on it show that the software runs; they say "
+            "nothing about clinical performance.",
+        )
+    return said
+
+
+def left_out(collection: Collection) -> list[dict[str, object]]:
+    """Values that no average can hold: a row a model and column, with how many are infinite or not defined."""
+    rows: list[dict[str, object]] = []
+    for name in collection.models:
+        table = collection.table[collection.table["model"] == name]
+        for column in columns_of(table):
+            values = table[column].to_numpy(dtype=float)
+            infinite, absent = int(np.isinf(values).sum()), int(np.isnan(values).sum())
+            if infinite or absent:
+                rows.append(
+                    {
+                        "model": name,
+                        "column": column,
+                        "images": len(values),
+                        "infinite": infinite,
+                        "not defined": absent,
+                    }
+                )
+    return rows

@@ -1,0 +1,79 @@
+"""From folders of runs to files: the page, and its tables and figures beside it."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from ...data.whole_files import beside, write_table
+from ..paper_tables import as_latex, paper_markdown
+from .collect import collect
+from .exhibits import Exhibit, figures, tables
+from .page import figure_svg, render_report
+from .pictures import encode_all
+from .provenance import data_files
+
+__all__ = ["write_report"]
+
+logger = logging.getLogger(__name__)
+
+
+def write_report(
+    runs: str | os.PathLike | Sequence[str | os.PathLike],
+    output: str | os.PathLike | None = None,
+    overwrite: bool = False,
+    size_limit: float = 60e6,
+    resamples: int = 2000,
+) -> Path:
+    """Write one HTML file on all evaluations below a folder, or below several; it works offline.
+
+    Args:
+        runs: a folder that ``scripts.cross_validate`` wrote, or any with ``metrics.csv`` at or below it.
+        output: the page. By default ``report/report.html`` in the one folder of ``runs``, and then the tables (CSV,
+            Markdown, LaTeX) and figures (SVG) are written beside it, in ``tables/`` and ``figures/``.
+        overwrite: replace a report that is there.
+        size_limit: bytes of all pictures in the page; above it they are compressed more and more, and the page says so.
+        resamples: of every bootstrap.
+
+    Returns:
+        the page.
+
+    Raises:
+        FileNotFoundError, ValueError: as :func:`bundle.evaluation.report.collect.collect`.
+        FileExistsError: when the page is there already.
+    """
+    several = not isinstance(runs, (str, os.PathLike))
+    roots = [Path(root) for root in runs] if several else [Path(runs)]  # type: ignore[union-attr, arg-type]
+    if output is None and len(roots) != 1:
+        raise ValueError(f"{len(roots)} folders were given: say with --output where their report goes.")
+    page = Path(output) if output is not None else roots[0] / "report" / "report.html"
+    if page.exists() and not overwrite:
+        raise FileExistsError(f"{page} exists already. Choose another --output, or pass --overwrite.")
+    collection = collect(roots)
+    cases = [case for datalist in data_files(collection, "datalist").values() for case in datalist["cases"]]
+    shown = tables(collection, cases, resamples=resamples)
+    drawn = figures(collection, shown)
+    html = render_report(collection, shown, drawn, encode_all(collection.images, size_limit=size_limit))
+    if output is None:
+        _write_beside(page.parent, shown, drawn)
+    with beside(page) as place:
+        place.write_text(html, encoding="utf-8")
+    for note in collection.notes:
+        logger.warning(note)
+    return page
+
+
+def _write_beside(folder: Path, tables: Sequence[Exhibit], figures: Sequence[Exhibit]) -> None:
+    """Tables as CSV, those in the paper's layout as Markdown and LaTeX too, and figures as SVG."""
+    for table in tables:
+        write_table(table.content, folder / "tables" / f"{table.name}.csv")
+        if table.name in ("paper", "lesion", "breast"):
+            texts = {"md": paper_markdown(table.content), "tex": as_latex(table.content, caption=table.title)}
+            for suffix, text in texts.items():
+                with beside(folder / "tables" / f"{table.name}.{suffix}") as place:
+                    place.write_text(text, encoding="utf-8")
+    for figure in figures:
+        with beside(folder / "figures" / f"{figure.name}.svg") as place:
+            place.write_text(figure_svg(figure.content), encoding="utf-8")

@@ -1,0 +1,245 @@
+"""What is gathered from a folder of runs, and what is said of it."""
+
+from __future__ import annotations
+
+import json
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+from made_up_runs import write_runs
+from PIL import Image
+
+from bundle.evaluation.report import collect
+from bundle.evaluation.report.collect import to_json_number
+from bundle.evaluation.report.limits import left_out, limits
+from bundle.evaluation.report.pictures import encode_all, read_grey, read_unit
+from bundle.evaluation.report.provenance import inconsistencies, runs_table, settings_table, versions_table
+
+FLOORS = ["DES := LE", "constant inside the breast"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    return write_runs(tmp_path_factory.mktemp("runs") / "RUNS", size=32)
+
+
+@pytest.fixture
+def runs(made, tmp_path):
+    return shutil.copytree(made, tmp_path / "RUNS")
+
+
+def change(path, **entries):
+    path.write_text(json.dumps(json.loads(path.read_text()) | entries))
+
+
+class TestCollection:
+    def test_of_a_cross_validation(self, made):
+        found = collect(made)
+        assert found.models == ["CycleGAN", "Seg-CycleGAN g=35", "Seg-CycleGAN g=100", *FLOORS]
+        assert [run.name for run in found.runs][:4] == [
+            *(f"gamma_0/fold_{fold}" for fold in range(3)),
+            "gamma_35/fold_0",
+        ]
+        assert len(found.table) == 12 * 5  # floors once, although nine runs have them
+        assert [run.name for run in found.pretraining] == ["pretrain"]
+        assert found.notes == inconsistencies(found) == []
+        assert found.source() == "Made-up CESM"
+        assert set(found.images) == {f"P{n:03d}_L_{view}" for n in range(6) for view in ("CC", "MLO")}
+        assert set(found.images["P000_L_CC"]) == {"le", "des", "seg", *found.trained}
+
+    def test_of_one_evaluation_alone(self, made):
+        found = collect(made / "gamma_35" / "fold_1" / "eval")
+        assert found.trained == ["Seg-CycleGAN g=35"]
+        assert found.table["fold"].unique().tolist() == [1]
+
+    def test_of_several_folders(self, made):
+        folders = [made / "gamma_0" / "fold_0" / "eval", made / "gamma_35" / "fold_0"]
+        assert collect(folders).trained == ["CycleGAN", "Seg-CycleGAN g=35"]
+
+    def test_texts_stay_texts(self, runs):
+        path = runs / "gamma_0" / "fold_0" / "eval" / "metrics.csv"
+        table = pd.read_csv(path)
+        table["patient_id"] = "007"
+        table.loc[0, "psnr"] = np.inf
+        table.to_csv(path, index=False)
+        row = collect(path.parent).table.iloc[0]
+        assert row["patient_id"] == "007"
+        assert row["psnr"] == np.inf
+
+    def test_earlier_runs_and_reports_are_passed_over(self, runs):
+        source = runs / "gamma_0" / "fold_0" / "eval" / "metrics.csv"
+        for folder in ("gamma_0/fold_0/eval/former_1", "report", "pretrain/eval"):
+            (runs / folder).mkdir(parents=True, exist_ok=True)
+            shutil.copy(source, runs / folder)
+        assert len(collect(runs).runs) == 9
+
+    def test_numbers_for_json(self):
+        assert [to_json_number(value) for value in (np.nan, np.inf, -np.inf, 1 / 3, 2)] == [
+            None,
+            "inf",
+            "-inf",
+            0.333333,
+            2.0,
+        ]
+
+
+class TestWhatIsMissing:
+    def test_nothing_was_evaluated(self, tmp_path):
+        with pytest.raises(
+            FileNotFoundError, match=r"no metrics.csv at or below .*evaluate a model first .python -m monai"
+        ):
+            collect(tmp_path)
+
+    def test_no_folder(self, tmp_path):
+        with pytest.raises(FileNotFoundError, match=r"there is no folder .*absent: pass the one of the runs"):
+            collect(tmp_path / "absent")
+
+    def test_every_bad_table_is_named(self, runs):
+        bad = [runs / f"gamma_{gamma}" / "fold_0" / "eval" / "metrics.csv" for gamma in (0, 35, 100)]
+        bad[0].write_text("case_id,model\na,b\n")
+        bad[1].write_text("")
+        bad[2].write_text(bad[2].read_text().replace("P000,", "P000,", 1).replace("0.", "zero", 1))
+        with pytest.raises(ValueError, match="lacks the columns patient_id") as error:
+            collect(runs)
+        lines = str(error.value).splitlines()
+        assert len(lines) == 3
+        assert "expected a number or nothing" in lines[1]  # gamma_100 stands before gamma_35
+        assert "cannot be read" in lines[2]
+        assert all("Remake it: python -m monai.bundle run evaluating" in line for line in lines)
+
+    def test_one_model_twice(self, runs):
+        shutil.copytree(runs / "gamma_0" / "fold_0", runs / "again" / "fold_0")
+        with pytest.raises(ValueError, match="CycleGAN has case 'P000_L_CC' more than once"):
+            collect(runs)
+
+    def test_no_record(self, runs):
+        (runs / "gamma_0" / "fold_0" / "eval" / "run.json").unlink()
+        (runs / "gamma_0" / "fold_1" / "eval" / "run.json").write_text("{")
+        notes = collect(runs).notes
+        assert "gamma_0/fold_0/eval/run.json is missing: copy it from where the run was made" in notes[0]
+        assert "gamma_0/fold_1/eval/run.json cannot be read" in notes[1]
+
+    def test_no_images(self, runs):
+        shutil.rmtree(runs / "gamma_0" / "fold_0" / "eval" / "images")
+        (runs / "gamma_35" / "fold_1" / "eval" / "images" / "P001_L_CC_virtual_des.png").unlink()
+        found = collect(runs)
+        assert "gamma_0/fold_0 kept no images: evaluate it again with --keep_images true" in found.notes[0]
+        assert "gamma_35/fold_1 lacks 1 image file(s)" in found.notes[1]
+        assert "CycleGAN" not in found.images["P000_L_CC"]
+        assert "des" in found.images["P000_L_CC"]  # of another model's folder
+
+    def test_no_floors_and_other_images(self, runs):
+        for path in runs.rglob("metrics.csv"):
+            table = pd.read_csv(path)
+            table[~table["model"].str.startswith("floor")].to_csv(path, index=False)
+        shutil.rmtree(runs / "gamma_35" / "fold_0")
+        notes = " ".join(collect(runs).notes)
+        assert "No run has floors" in notes
+        assert "not judged on the same images (CycleGAN 12, Seg-CycleGAN g=35 8, Seg-CycleGAN g=100 12)" in notes
+
+
+class TestProvenance:
+    def test_rows_of_runs(self, made):
+        table = runs_table(collect(made)).set_index("run")
+        assert table.index[0] == "pretrain"
+        row = table.loc["gamma_35/fold_2"]
+        assert (row["seed"], row["fold"], row["gamma"], row["epochs"], row["judged on"]) == (11, "2", 35, 2, "test")
+        assert (row["datalist sha256"], row["data and fold sha256"]) == ("ab" * 8, "cd" * 8)
+        assert (row["config sha256"], row["model.pt sha256"]) == ("ef" * 8, "0352" * 4)
+
+    def test_versions_and_settings_stand_together(self, runs):
+        change(runs / "gamma_0" / "fold_0" / "eval" / "run.json", versions={"monai": "1.7"})
+        found = collect(runs)
+        assert versions_table(found).set_index("name").loc["monai", "value"] == "1.6.1, 1.7"
+        assert settings_table(found).set_index("name").loc["gamma", "value"] == "0, 35, 100"
+        assert "2 different package versions" in inconsistencies(found)[0]
+
+    def test_what_a_reviewer_asks(self, runs):
+        first = runs / "gamma_0" / "fold_0"
+        change(first / "models" / "model.json", sha256="1" * 64)
+        change(first / "eval" / "run.json", state="running", seed=12)
+        change(
+            runs / "gamma_0" / "fold_1" / "eval" / "evaluation.json",
+            part="validation",
+            provenance={"datalist_hash": "x"},
+        )
+        change(runs / "plan.json", runs=[{"state": "done"}, {"state": "failed"}])
+        notes = "\n".join(inconsistencies(collect(runs)))
+        for part in (
+            "2 different datalists",
+            "2 different seeds",
+            "gamma_0/fold_1 was judged on its validation part",
+            "gamma_0/fold_0: model.json belongs to other weights",
+            "gamma_0/fold_0: its training is 'running', not completed",
+            "1 of the 2 runs of plan.json are not done",
+        ):
+            assert part in notes
+
+    def test_another_fold_than_the_file_says(self, runs):
+        folds = runs / "data" / "folds.json"
+        for path in runs.rglob("run.json"):
+            change(path, config={"dataset_dir": str(folds.parent)})
+        change(folds, folds=json.loads(folds.read_text())["folds"] | {"P000": 2})
+        assert inconsistencies(collect(runs)) == [
+            "1 patient(s) were judged in another fold than folds.json gives them: evaluate again."
+        ]
+
+
+class TestLimits:
+    def test_counts(self, made):
+        found = collect(made)
+        text = " ".join(limits(found))
+        assert "12 images of 6 patients in 3 fold(s); 6 images have a lesion map" in text
+        assert "not a medical device" in text
+        assert "phantom" not in text
+
+    def test_a_phantom_says_nothing_of_patients(self, runs):
+        for path in runs.rglob("evaluation.json"):
+            change(path, provenance={"datalist": "CESM phantom"})
+        found = collect(runs)
+        assert found.is_phantom()
+        assert "nothing about clinical performance" in limits(found)[1]
+
+    def test_what_is_left_out_is_counted(self, runs):
+        path = runs / "gamma_0" / "fold_0" / "eval" / "metrics.csv"
+        table = pd.read_csv(path)
+        table.loc[0, "psnr"] = np.inf
+        table.to_csv(path, index=False)
+        rows = {(row["model"], row["column"]): row for row in left_out(collect(runs))}
+        assert rows["CycleGAN", "psnr"]["infinite"] == 1
+        assert rows["CycleGAN", "lesion_l1"]["not defined"] == 6
+        assert ("CycleGAN", "ssim") not in rows
+
+
+class TestPictures:
+    @pytest.fixture
+    def file(self, tmp_path):
+        path = tmp_path / "image.png"
+        Image.fromarray(np.array([[0, 128, 129], [65535, 32768, 257]], dtype=np.uint16)).save(path)
+        return path
+
+    def test_sixteen_bits_to_eight(self, file):
+        assert read_grey(file).tolist() == [[0, 0, 1], [255, 128, 1]]
+        assert read_unit(file)[1].tolist() == [1.0, 32768 / 65535, 257 / 65535]
+
+    def test_without_loss_while_there_is_room(self, made):
+        images = collect(made).images
+        kept = encode_all(images)
+        assert kept.mime == "image/webp"
+        assert "without loss" in kept.form
+        small = encode_all(images, size_limit=1)
+        assert small.mime == "image/jpeg"
+        assert "JPEG of quality 65" in small.form
+        assert small.texts["P000_L_CC"]["seg"] == kept.texts["P000_L_CC"]["seg"]  # a map is never compressed with loss
+
+    def test_what_cannot_be_read_is_named(self, file, tmp_path):
+        broken = tmp_path / "broken.png"
+        broken.write_bytes(b"no picture")
+        colour = tmp_path / "colour.png"
+        Image.new("RGB", (4, 4)).save(colour)
+        kept = encode_all({"a": {"le": file, "des": broken}, "b": {"le": colour}})
+        assert set(kept.texts["a"]) == {"le"}
+        assert len(kept.unreadable) == 2
+        assert "expected a grey image" in kept.unreadable[1]
