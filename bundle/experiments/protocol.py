@@ -1,0 +1,211 @@
+"""The paper's protocol as a plan: stage 1 once, stage 2 for each gamma and fold, an evaluation of each test part."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from ..data.datalist import case_items, datalist_hash, read_datalist
+from ..data.folds import read_folds
+from ..keys import BatchKeys
+from .plan import NONE, Plan, Run
+
+__all__ = ["SET_BY_PROTOCOL", "build_plan"]
+
+# root keys that the protocol itself sets -> the option to use
+SET_BY_PROTOCOL = {
+    "dataset_dir": "--dataset_dir",
+    "datalist": "--dataset_dir",
+    "folds": "--dataset_dir",
+    "fold": "--folds",
+    "gamma": "--gammas",
+    "ckpt_dir": "--output",
+    "output_dir": "--output",
+    "ckpt_path": "--output",
+    "init_checkpoint": "--pretrain_dir",
+    "resume": "the same call again",
+    "part": "nothing: choices are made on validation data, results are of the test part",
+}
+
+
+def build_plan(
+    folder: str | os.PathLike,
+    dataset_dir: str | os.PathLike,
+    pretrain_dir: str | os.PathLike | None = None,
+    gammas: Sequence[float] = (0, 35, 100),
+    folds: Sequence[int] | None = None,
+    config_files: Sequence[str | os.PathLike] = (),
+    overrides: Mapping[str, Any] | None = None,
+    keep_images: bool = True,
+    root: str | os.PathLike = ".",
+) -> Plan:
+    """Plan the cross-validation of arXiv 2505.03018, after a check of all that it is given.
+
+    Args:
+        folder: for the plan and its runs.
+        dataset_dir: of stage 2, with ``datalist.json`` and ``folds.json``.
+        pretrain_dir: of stage 1, which is a training with gamma 0 on its fold 0; None starts stage 2 from scratch.
+        gammas: weights of the masked losses.
+        folds: of stage 2; None takes all.
+        config_files: overlays of ``configs/train.json``, laid over both stages.
+        overrides: of the config, for every run.
+        keep_images: keep the images of the test parts, for the report.
+        root: the repository, from where the runs start.
+
+    Raises:
+        ValueError: with every problem at once.
+    """
+    folder, root = Path(folder).resolve(), Path(root).resolve()
+    problems: list[str] = []
+    overrides = dict(overrides or {})
+    of_stage = [("dataset_dir", Path(dataset_dir).resolve())]
+    if pretrain_dir is not None:
+        of_stage.append(("pretrain_dir", Path(pretrain_dir).resolve()))
+    studies = {option: _study(path, problems) for option, path in of_stage}
+    problems += _shared_image_problems(studies)
+    k: int = studies["dataset_dir"].get("k", 0)
+    problems += _choice_problems(gammas, folds, k)
+    problems += [
+        f"overrides: {name} is set by the protocol. Use {instead}."
+        for name, instead in SET_BY_PROTOCOL.items()
+        if name in overrides
+    ]
+    overlays = [_relative(Path(path).resolve(), root) for path in config_files]
+    overlays = [path for path in overlays if path != "configs/train.json"]  # the base of each run anyway
+    configs = ["configs/train.json", "configs/pretrain.json", "configs/finetune.json", "configs/evaluate.json"]
+    problems += [f"there is no config {path}." for path in [*configs, *overlays] if not (root / path).is_file()]
+    plan = Plan(folder, {})
+    if not problems:
+        chosen = list(range(k)) if folds is None else list(folds)
+        whole = [float(gamma) if gamma % 1 else int(gamma) for gamma in gammas]
+        plan.runs = _runs(folder, dict(of_stage), whole, chosen, overlays, overrides, keep_images)
+        problems += _config_problems(plan, root)
+    if problems:
+        listed = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(problems, start=1))
+        raise ValueError(f"the cross-validation cannot start, {len(problems)} problem(s):\n{listed}")
+    plan.protocol = {
+        "gammas": whole,
+        "folds": chosen,
+        "overrides": overrides,
+        "keep_images": keep_images,
+        "config_files": {path: _sha256((root / path).read_bytes()) for path in [*configs, *overlays]},
+        "stage_1": studies["pretrain_dir"]["hashes"] if pretrain_dir is not None else None,
+        "stage_2": studies["dataset_dir"]["hashes"],
+    }
+    return plan
+
+
+def _runs(
+    folder: Path,
+    studies: Mapping[str, Path],
+    gammas: Sequence[float],
+    folds: Sequence[int],
+    overlays: Sequence[str],
+    overrides: Mapping[str, Any],
+    keep_images: bool,
+) -> list[Run]:
+    """Stage 1, then fold by fold each gamma with its evaluation, so that models can be compared early."""
+    runs = []
+    pretrain_dir = studies.get("pretrain_dir")
+    if pretrain_dir is not None:
+        configs = ["configs/train.json", "configs/pretrain.json", *overlays]
+        own = {**overrides, **_places(pretrain_dir, folder / "pretrain"), "fold": 0, "gamma": 0}
+        runs.append(Run("pretrain", "training", 1, 0, 0, [], configs, own))
+    for fold in folds:
+        for gamma in gammas:
+            name = f"gamma_{gamma:g}/fold_{fold}"
+            shared = {**overrides, **_places(studies["dataset_dir"], folder / name), "fold": fold, "gamma": gamma}
+            configs, own, needs = ["configs/train.json", *overlays], dict(shared), []
+            if pretrain_dir is not None:
+                configs.insert(1, "configs/finetune.json")
+                own["init_checkpoint"] = str(folder / "pretrain/models/checkpoint.pt")
+                needs = ["pretrain"]
+            runs.append(Run(name, "training", 2, gamma, fold, needs, configs, own))
+            configs = ["configs/train.json", *overlays, "configs/evaluate.json"]
+            own = shared | ({"keep_images": True} if keep_images else {})
+            runs.append(Run(f"{name}/eval", "evaluating", 2, gamma, fold, [name], configs, own))
+    return runs
+
+
+def _places(study: Path, folder: Path) -> dict[str, str]:
+    places = {"datalist": study / "datalist.json", "folds": study / "folds.json"}
+    places |= {"ckpt_dir": folder / "models", "output_dir": folder / "eval"}
+    return {"dataset_dir": str(study), **{name: str(path) for name, path in places.items()}}
+
+
+def _study(path: Path, problems: list[str]) -> dict[str, Any]:
+    """Hashes, k and images of a data set; what is wrong with its datalist or folds goes to ``problems``."""
+    try:
+        datalist = read_datalist(path / "datalist.json")
+        folds = read_folds(path / "folds.json", datalist, path / "datalist.json")
+    except (OSError, ValueError) as error:
+        problems.append(str(error))
+        return {}
+    hashes = {
+        "datalist": datalist["name"],
+        "datalist_hash": datalist_hash(datalist),
+        "folds_hash": _sha256(json.dumps(folds["folds"], sort_keys=True).encode()),
+    }
+    items = case_items(datalist, path)
+    images = {Path(item[key]).resolve() for item in items for key in (BatchKeys.LE, BatchKeys.DES)}
+    return {"hashes": hashes, "k": folds["k"], "images": images}
+
+
+def _shared_image_problems(studies: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    first, second = studies.get("pretrain_dir", {}), studies["dataset_dir"]
+    shared = first.get("images", set()) & second.get("images", set())
+    same_list = bool(first and second) and first["hashes"]["datalist_hash"] == second["hashes"]["datalist_hash"]
+    if not shared and not same_list:
+        return []
+    what = "is the list of --dataset_dir" if same_list else f"has {len(shared)} image file(s) of --dataset_dir"
+    return [
+        f"--pretrain_dir {what}: patients that stage 1 trains on would stand in the test parts of stage 2. "
+        "Pass another data set, or leave --pretrain_dir out."
+    ]
+
+
+def _choice_problems(gammas: Sequence[Any], folds: Sequence[Any] | None, k: int) -> list[str]:
+    problems = []
+    numbers = [gamma for gamma in gammas if isinstance(gamma, int | float) and not isinstance(gamma, bool)]
+    if not gammas or len(numbers) < len(gammas) or min(numbers) < 0 or len(set(numbers)) < len(numbers):
+        problems.append(f"gammas is {list(gammas)}, expected different numbers of at least 0, such as 0,35,100.")
+    if folds is None:
+        return problems
+    whole = [fold for fold in folds if type(fold) is int and 0 <= fold < (k or fold + 1)]
+    if not folds or len(whole) < len(folds) or len(set(whole)) < len(whole):
+        bounds = f"different folds from 0 to {k - 1}" if k else "different whole numbers"
+        problems.append(f"folds is {list(folds)}, expected {bounds}, or all.")
+    return problems
+
+
+def _config_problems(plan: Plan, root: Path) -> list[str]:
+    """Overrides that no run would take; and the epochs of each training, which come from the same merged config."""
+    from monai.bundle import ConfigParser
+
+    from .check_config import override_problems
+    from .command_line import CommandLine
+
+    problems: dict[str, None] = {}
+    merged: dict[tuple[str, ...], Any] = {}
+    for run in plan:
+        files = tuple(str(root / path) for path in run.config_files)
+        if files not in merged:
+            merged[files] = ConfigParser.load_config_files(list(files)).get("max_epochs")
+            given = run.overrides.items()
+            ids = {name.replace("#", "::"): NONE if value is None else value for name, value in given}
+            problems |= dict.fromkeys(override_problems(CommandLine(list(files), ids)))
+        epochs = run.overrides.get("max_epochs", merged[files])
+        run.max_epochs = epochs if run.run_id == "training" and isinstance(epochs, int) else None
+    return list(problems)
+
+
+def _relative(path: Path, root: Path) -> str:
+    return str(path.relative_to(root)) if path.is_relative_to(root) else str(path)
+
+
+def _sha256(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
