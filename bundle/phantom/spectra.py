@@ -12,7 +12,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from math import exp
 from typing import Any
 
 import numpy as np
@@ -144,51 +143,7 @@ class DualEnergySpectrum:
     @property
     def iodine_des(self) -> float:
         """What 1 mg/cm2 of iodine adds to DES at 4.5 cm."""
-        return self.iodine_he - self.weight * self.iodine_le
-
-    # The straight-line model: effective coefficients behind 4.5 cm in place of the sum over energies.
-
-    @property
-    def adipose_le(self) -> float:
-        return self.le.effective("adipose")
-
-    @property
-    def gland_le(self) -> float:
-        return self.le.effective("gland")
-
-    @property
-    def iodine_le(self) -> float:
-        return self.le.effective("iodine")
-
-    @property
-    def adipose_he(self) -> float:
-        return self.he.effective("adipose")
-
-    @property
-    def gland_he(self) -> float:
-        return self.he.effective("gland")
-
-    @property
-    def iodine_he(self) -> float:
-        return self.he.effective("iodine")
-
-    @property
-    def open_le(self) -> float:
-        """LE quanta that leave ``le.quanta`` behind 4.5 cm if the line were straight; less than ``le.open_quanta``."""
-        return self.le.quanta * exp(REFERENCE * (self.adipose_le + self.gland_le) / 2)
-
-    @property
-    def open_he(self) -> float:
-        """HE quanta that leave ``he.quanta`` behind 4.5 cm if the line were straight; less than ``he.open_quanta``."""
-        return self.he.quanta * exp(REFERENCE * (self.adipose_he + self.gland_he) / 2)
-
-    @property
-    def kvp_le(self) -> float:
-        return self.le.kvp
-
-    @property
-    def kvp_he(self) -> float:
-        return self.he.kvp
+        return self.he.effective("iodine") - self.weight * self.le.effective("iodine")
 
 
 def _transmit(

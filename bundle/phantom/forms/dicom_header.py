@@ -25,20 +25,20 @@ ENERGIES: dict[str, dict[str, Any]] = {
     "le": {
         "ImageType": ["ORIGINAL", "PRIMARY", "", "LOW_ENERGY"],
         "AcquisitionDeviceProcessingCode": "GEMS_FFDM_PV",
-        "KVP": RH_AG_34.kvp_le,
+        "KVP": RH_AG_34.le.kvp,
         "SeriesNumber": 1,
         "SeriesDescription": "Low energy",
     },
     "des": {
         "ImageType": ["DERIVED", "PRIMARY", "", "RECOMBINED"],
         "AcquisitionDeviceProcessingCode": "GEMS_CESM_1",
-        "KVP": RH_AG_34.kvp_he,
+        "KVP": RH_AG_34.he.kvp,
         "SeriesNumber": 2,
         "SeriesDescription": "Recombined",
     },
     "he": {
         "ImageType": ["ORIGINAL", "PRIMARY", "", "HIGH_ENERGY"],
-        "KVP": RH_AG_34.kvp_he,
+        "KVP": RH_AG_34.he.kvp,
         "SeriesNumber": 3,
         "SeriesDescription": "High energy",
     },
