@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import fire
+
+CDD_CESM = Path("data/cdd_cesm/datalist.json")
 
 
 def phantom(
@@ -17,7 +21,7 @@ def phantom(
     """Compare phantom pairs with the real malignant pairs of a datalist: tables, galleries and a classifier.
 
     Args:
-        datalist: of the real pairs, for instance CDD-CESM.
+        datalist: of the real pairs; null takes CDD-CESM's where the README makes it, data/cdd_cesm/datalist.json.
         output: the folder to write.
         pairs: number of phantom pairs.
         part: report | tune, the half of the real women; the phantom is tuned on one and reported on the other.
@@ -27,6 +31,8 @@ def phantom(
     """
     from bundle.phantom.realism.report import write_report
 
+    if datalist is None and CDD_CESM.is_file():
+        datalist = str(CDD_CESM)
     if datalist is None:
         raise ValueError(
             "--datalist is missing: expected the datalist.json of real pairs. Make one of CDD-CESM, which is free to "

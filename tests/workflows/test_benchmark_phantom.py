@@ -46,6 +46,15 @@ def test_phantom_writes_tables_and_figures(datalist, tmp_path, capsys, classifie
         assert "What gives the phantom away" in printed
 
 
-def test_without_a_datalist_it_says_how_to_make_one():
+def test_without_a_datalist_it_says_how_to_make_one(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=r"--datalist is missing.*python -m scripts.prepare cdd_cesm"):
         phantom()
+
+
+def test_the_default_is_cdd_cesm_where_the_readme_makes_it(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data" / "cdd_cesm").mkdir(parents=True)
+    (tmp_path / "data" / "cdd_cesm" / "datalist.json").write_text("{}")
+    with pytest.raises(ValueError, match=r"datalist\.json"):  # found, and refused for what it holds
+        phantom(num_workers=1)
