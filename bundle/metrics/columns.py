@@ -23,7 +23,7 @@ def columns(
     """Column -> its function of (virtual DES, real DES, regions), in the order of metrics.csv.
 
     ``mse l1 psnr ssim vif`` of the whole image; the first four with the prefixes ``breast_ lesion_ ring_
-    background_``, and ``breast_vif``; ``lesion_contrast_real lesion_contrast_virtual lesion_cnr_real
+    background_``, and ``breast_vif``; ``lesion_area lesion_contrast_real lesion_contrast_virtual lesion_cnr_real
     lesion_cnr_virtual enhancement_missed invented_count invented_area background_bias``.
 
     Args:
@@ -39,6 +39,7 @@ def columns(
         if with_vif and region == "breast":
             found["breast_vif"] = partial(_in_region, vif, region)
     found |= {
+        "lesion_area": lambda virtual, real, areas: lesion.lesion_area(areas),
         "lesion_contrast_real": lambda virtual, real, areas: lesion.lesion_contrast(real, areas),
         "lesion_contrast_virtual": lambda virtual, real, areas: lesion.lesion_contrast(virtual, areas),
         "lesion_cnr_real": lambda virtual, real, areas: lesion.lesion_cnr(real, areas),

@@ -16,9 +16,15 @@ from scipy import ndimage
 from .image_quality import checked_images
 from .regions import MARGIN, REFERENCE_SIZE
 
-__all__ = ["enhancement_missed", "invented_area", "invented_count", "lesion_cnr", "lesion_contrast"]
+__all__ = ["enhancement_missed", "invented_area", "invented_count", "lesion_area", "lesion_cnr", "lesion_contrast"]
 
 NO_NOISE = 1e-6  # of the data range, a tenth of a step of 16 bits: below, a surround counts as constant
+
+
+def lesion_area(areas: Mapping[str, torch.Tensor]) -> torch.Tensor:
+    """Area of the lesion in pixels of the grid the images are on, (B,) float32; without a lesion NaN."""
+    pixels = areas["lesion"].flatten(1).sum(1)
+    return torch.where(pixels > 0, pixels.to(torch.float32), torch.nan)
 
 
 def lesion_contrast(des: torch.Tensor, areas: Mapping[str, torch.Tensor], data_range: float = 1.0) -> torch.Tensor:

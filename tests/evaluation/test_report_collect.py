@@ -13,6 +13,7 @@ from PIL import Image
 
 from bundle.evaluation.report import collect
 from bundle.evaluation.report.collect import to_json_number
+from bundle.evaluation.report.exhibits import figures, tables
 from bundle.evaluation.report.limits import left_out, limits
 from bundle.evaluation.report.pictures import encode_all, read_grey, read_unit
 from bundle.evaluation.report.provenance import inconsistencies, runs_table, settings_table, versions_table
@@ -74,6 +75,23 @@ class TestCollection:
             (runs / folder).mkdir(parents=True, exist_ok=True)
             shutil.copy(source, runs / folder)
         assert len(collect(runs).runs) == 9
+
+    def test_the_chosen_gamma_is_shown_and_names_the_patients(self, runs):
+        values = {str(gamma): {"mean": gamma / 1000, "folds": {"0": gamma / 1000}} for gamma in (0, 35, 100)}
+        choice = {"key": "val_lesion_l1", "gamma": 100, "values": values}
+        (runs / "choice.json").write_text(json.dumps(choice))
+        found = collect(runs)
+        shown = tables(found, resamples=50)
+        table = next(each.content for each in shown if each.name == "choice").set_index("gamma")
+        assert table["chosen"].to_dict() == {0: "", 35: "", 100: "yes"}
+        assert table["fold 0"].to_dict() == table["mean"].to_dict() == {0: 0, 35: 0.035, 100: 0.1}
+        captions = [each.caption for each in figures(found, shown) if "patient by" in each.caption]
+        assert captions
+        assert all("of Seg-CycleGAN g=100" in caption for caption in captions)
+
+    def test_several_experiments_have_no_common_choice(self, runs):
+        (runs / "choice.json").write_text(json.dumps({"gamma": 35, "values": {}}))
+        assert collect([runs / "gamma_0", runs / "gamma_35"]).choice == {}
 
     def test_numbers_for_json(self):
         assert [to_json_number(value) for value in (np.nan, np.inf, -np.inf, 1 / 3, 2)] == [

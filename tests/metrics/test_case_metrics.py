@@ -16,6 +16,7 @@ from bundle.metrics import CaseMetrics, invented_area, l1, lesion_cnr, lesion_co
 CASE = ["case_id", "patient_id", "laterality", "view"]
 QUANTITIES = ["mse", "l1", "psnr", "ssim"]
 ENHANCEMENT = [
+    "lesion_area",
     *("lesion_contrast_real", "lesion_contrast_virtual", "lesion_cnr_real", "lesion_cnr_virtual"),
     *("enhancement_missed", "invented_count", "invented_area"),
 ]

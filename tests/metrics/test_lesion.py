@@ -13,6 +13,7 @@ from bundle.metrics import (
     enhancement_missed,
     invented_area,
     invented_count,
+    lesion_area,
     lesion_cnr,
     lesion_contrast,
     regions,
@@ -58,6 +59,13 @@ def test_contrast_and_cnr_by_hand():
     areas["ring"] &= False
     assert lesion_contrast(des, areas).item() == pytest.approx(0.8 - 0.3)  # the background's mean
     assert lesion_cnr(des, areas).item() == pytest.approx(0.5 / math.sqrt(0.1 / 4))
+
+
+def test_the_area_counts_pixels_and_is_not_known_without_a_lesion():
+    _, areas = four_pixels()
+    assert lesion_area(areas).tolist() == [2]
+    areas["lesion"] &= False
+    assert math.isnan(lesion_area(areas).item())
 
 
 def test_without_a_lesion_or_a_surround_there_is_no_contrast():

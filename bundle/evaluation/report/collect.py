@@ -46,6 +46,7 @@ class Collection:
         models: their names, floors last.
         images: case_id -> key (``le des seg`` or a model's name) -> file.
         plan: plan.json, or an empty mapping.
+        choice: choice.json, the gamma chosen on validation data, or an empty mapping.
         notes: what a reader must know of the runs themselves: what is missing, what does not fit together.
     """
 
@@ -55,6 +56,7 @@ class Collection:
     models: list[str]
     images: dict[str, dict[str, Path]]
     plan: dict[str, Any] = field(default_factory=dict)
+    choice: dict[str, Any] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
 
     @property
@@ -170,11 +172,15 @@ def collect(runs: str | os.PathLike | Sequence[str | os.PathLike]) -> Collection
     collected.sort(key=lambda run: (run.table["gamma"].max(), run.table["fold"].min(), run.name))
     table = comparable(pd.concat([run.table for run in collected], ignore_index=True))
     notes += _oddities(table, models_of(table))
-    plans = [read_record(root / "plan.json", notes) for root in roots if (root / "plan.json").is_file()]
-    plan = plans[0] if len(plans) == 1 else {}
-    return Collection(
-        collected, pretraining, table, models_of(table, floors=True), _images(collected, table, notes), plan, notes
-    )
+    plan, choice = (_only(roots, name, notes) for name in ("plan.json", "choice.json"))
+    images = _images(collected, table, notes)
+    return Collection(collected, pretraining, table, models_of(table, floors=True), images, plan, choice, notes)
+
+
+def _only(roots: Sequence[Path], name: str, notes: list[str]) -> dict[str, Any]:
+    """The record of the one folder that has it; of several experiments none speaks for all."""
+    found = [read_record(root / name, notes) for root in roots if (root / name).is_file()]
+    return found[0] if len(found) == 1 else {}
 
 
 def _short(path: Path, parts: int = 4) -> str:

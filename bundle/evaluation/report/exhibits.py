@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..evidence import CLAIM, evidence
+from ..models import SEG_CYCLEGAN
 from ..paper_figures import error_maps, models_panel, triple
 from ..plots import bland_altman, metric_against_gamma
 from .collect import Collection
@@ -42,7 +43,7 @@ def tables(
         cases: of the datalist, for the strata.
         resamples, seed: of every bootstrap.
     """
-    found = evidence(collection.table, cases, resamples=resamples, seed=seed)
+    found = evidence(collection.table, cases, resamples=resamples, seed=seed) | {"choice": _choice(collection)}
     headings = json.loads(Path(__file__).with_name("exhibits.json").read_text(encoding="utf-8"))
     headings |= {name: {"title": name.replace("_", " ")} for name in found if name not in headings}
     return [
@@ -50,6 +51,19 @@ def tables(
         for name, heading in headings.items()
         if len(found.get(name, ()))
     ]
+
+
+def _choice(collection: Collection) -> pd.DataFrame:
+    """A row a gamma: its validation error by fold and their mean, and which one was chosen."""
+    values: Mapping[str, Any] = collection.choice.get("values") or {}
+    chosen = collection.choice.get("gamma")
+    rows = [
+        {"gamma": float(gamma), "validation error": collection.choice.get("key"), "mean": found["mean"]}
+        | {f"fold {fold}": value for fold, value in found["folds"].items()}
+        | {"chosen": "yes" if chosen == float(gamma) else ""}
+        for gamma, found in values.items()
+    ]
+    return pd.DataFrame(rows)
 
 
 def figures(collection: Collection, of_tables: Iterable[Exhibit]) -> list[Exhibit]:
@@ -74,12 +88,14 @@ def figures(collection: Collection, of_tables: Iterable[Exhibit]) -> list[Exhibi
 
 
 def _exemplary(collection: Collection, found: Mapping[str, pd.DataFrame]) -> list[dict[str, Any]]:
-    """Rows of the model whose patients are shown: the first with a weighted lesion, else the first."""
+    """Rows of the model whose patients are shown: the one chosen on validation data, else the first Seg-CycleGAN."""
     table = found.get("exemplary")
     if table is None:
         return []
-    weighted = [name for name in collection.trained if name.startswith("Seg-CycleGAN")]
-    model = (weighted or collection.trained)[0]
+    weighted = [name for name in collection.trained if name.startswith(SEG_CYCLEGAN)]
+    gammas = collection.table.drop_duplicates("model").set_index("model")["gamma"]
+    chosen = [name for name in collection.trained if gammas[name] == collection.choice.get("gamma")]
+    model = (chosen or weighted or collection.trained)[0]
     return table[table["model"] == model].to_dict("records")
 
 

@@ -52,7 +52,9 @@ def write_report(
     if page.exists() and not overwrite:
         raise FileExistsError(f"{page} exists already. Choose another --output, or pass --overwrite.")
     collection = collect(roots)
-    cases = [case for datalist in data_files(collection, "datalist").values() for case in datalist["cases"]]
+    datalists = list(data_files(collection, "datalist").values())
+    of_list = [{"source": datalist.get("name")} if len(datalists) > 1 else {} for datalist in datalists]
+    cases = [source | case for source, datalist in zip(of_list, datalists, strict=True) for case in datalist["cases"]]
     shown = tables(collection, cases, resamples=resamples)
     drawn = figures(collection, shown)
     html = render_report(collection, shown, drawn, encode_all(collection.images, size_limit=size_limit))
