@@ -48,6 +48,7 @@ def cross_validate(
     jobs: int = 1,
     retries: int = 1,
     keep_images: bool = True,
+    detectability: bool = False,
     report: bool = True,
     dry_run: bool = False,
     seconds_per_epoch: float | None = None,
@@ -72,6 +73,7 @@ def cross_validate(
         jobs: runs at once on this machine.
         retries: further attempts at a run that failed.
         keep_images: keep the images of the test parts, which the report shows.
+        detectability: add lesion Dice of a small U-Net and a kernel distance to each evaluation, for the report.
         report: write tables and report in the end.
         dry_run: print the plan and an estimate of its time, and write nothing.
         seconds_per_epoch: for that estimate; null measures it on runs that are done.
@@ -86,6 +88,10 @@ def cross_validate(
     for name, value, lowest in (("jobs", jobs, 1), ("retries", retries, 0)):
         if type(value) is not int or value < lowest:
             raise ValueError(f"{name} is {value!r}, expected a whole number of at least {lowest}.")
+    flags = {"keep_images": keep_images, "detectability": detectability, "report": report}
+    for name, value in (flags | {"dry_run": dry_run, "overwrite": overwrite}).items():
+        if not isinstance(value, bool):  # fire takes "false" for a text, which counts as true
+            raise ValueError(f"{name} is {value!r}, expected True or False.")
     if overrides is not None and not isinstance(overrides, dict):
         raise ValueError(f"overrides is {overrides!r}, expected a mapping. Write --overrides \"{{'max_epochs': 20}}\".")
     folder = Path(output).resolve()
@@ -98,6 +104,7 @@ def cross_validate(
         config_files=_as_list(config_file),
         overrides=(overrides or {}) | ({} if device is None else {"device": device}),
         keep_images=keep_images,
+        detectability=detectability,
         root=ROOT,
     )
     if dry_run:

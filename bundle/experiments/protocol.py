@@ -41,6 +41,7 @@ def build_plan(
     config_files: Sequence[str | os.PathLike] = (),
     overrides: Mapping[str, Any] | None = None,
     keep_images: bool = True,
+    detectability: bool = False,
     root: str | os.PathLike = ".",
 ) -> Plan:
     """Plan the cross-validation of arXiv 2505.03018, after a check of all that it is given.
@@ -54,6 +55,7 @@ def build_plan(
         config_files: overlays of ``configs/train.json``, laid over both stages.
         overrides: of the config, for every run.
         keep_images: keep the images of the test parts, for the report.
+        detectability: add lesion Dice and a kernel distance to the evaluations, which take longer.
         root: the repository, from where the runs start.
 
     Raises:
@@ -82,7 +84,9 @@ def build_plan(
     if not problems:
         chosen = list(range(k)) if folds is None else list(folds)
         whole = [float(gamma) if gamma % 1 else int(gamma) for gamma in gammas]
-        plan.runs = _runs(folder, dict(of_stage), whole, chosen, overlays, overrides, keep_images)
+        on_request = {"keep_images": keep_images, "detectability": detectability}
+        of_evaluation = {name: True for name, wanted in on_request.items() if wanted}
+        plan.runs = _runs(folder, dict(of_stage), whole, chosen, overlays, overrides, of_evaluation)
         problems += _config_problems(plan, root)
     if problems:
         listed = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(problems, start=1))
@@ -96,6 +100,8 @@ def build_plan(
         "stage_1": studies["pretrain_dir"]["hashes"] if pretrain_dir is not None else None,
         "stage_2": studies["dataset_dir"]["hashes"],
     }
+    if detectability:  # else left out, so that plans from before this option can still be gone on with
+        plan.protocol["detectability"] = True
     return plan
 
 
@@ -106,7 +112,7 @@ def _runs(
     folds: Sequence[int],
     overlays: Sequence[str],
     overrides: Mapping[str, Any],
-    keep_images: bool,
+    of_evaluation: Mapping[str, Any],
 ) -> list[Run]:
     """Stage 1, then fold by fold each gamma with its evaluation, so that models can be compared early."""
     runs = []
@@ -126,8 +132,7 @@ def _runs(
                 needs = ["pretrain"]
             runs.append(Run(name, "training", 2, gamma, fold, needs, configs, own))
             configs = ["configs/train.json", *overlays, "configs/evaluate.json"]
-            own = shared | ({"keep_images": True} if keep_images else {})
-            runs.append(Run(f"{name}/eval", "evaluating", 2, gamma, fold, [name], configs, own))
+            runs.append(Run(f"{name}/eval", "evaluating", 2, gamma, fold, [name], configs, {**shared, **of_evaluation}))
     return runs
 
 

@@ -84,9 +84,10 @@ def invented_count(
     the real DES's background: what stands out from this breast's own texture, on either image's own level. A blob
     is an 8-connected set of at least ``smallest`` bright pixels of the virtual DES, in the background (thus 3 px from
     every lesion) and more than 3 px from the bright pixels of the real one. Lengths are at a size of 256 and scale with
-    the image; the smallest blob is a disc of that margin, 28 pixels or some 5 mm.
+    the image; the smallest blob is a disc of that margin, 28.3 px in area (so 29 pixels) or some 5 mm across.
 
-    Identical and constant images have none, 0; without a background (no breast) NaN.
+    Identical images and a constant virtual one have none, 0. A real DES whose background is constant has no texture to
+    tell what stands out: NaN under a virtual DES that is not constant there. Without a background (no breast) NaN.
     Raises like :func:`lesion_contrast`.
     """
     blobs = _invented(virtual, real, areas, data_range, num_sd, smallest)
@@ -142,17 +143,22 @@ def _invented(
     num_sd: float,
     smallest: float,
 ) -> list[np.ndarray | None]:
-    """Sizes in pixels of the invented blobs of each image; None for an image without a background."""
+    """Sizes in pixels of the invented blobs of each image; None where that is not defined."""
     virtual, real = checked_images(data_range, virtual=virtual, real=real)
     arrays = [images[:, 0].double().cpu().numpy() for images in (virtual, real)]
     backgrounds = areas["background"][:, 0].cpu().numpy()
-    scale = max(virtual.shape[-2:]) / REFERENCE_SIZE
+    scale, silent = max(virtual.shape[-2:]) / REFERENCE_SIZE, NO_NOISE * data_range
     found: list[np.ndarray | None] = []
     for one_virtual, one_real, background in zip(*arrays, backgrounds, strict=True):
         if not background.any():
             found.append(None)
             continue
-        step = num_sd * one_real[background].std()
+        noise = one_real[background].std()
+        if noise < silent:
+            constant = one_virtual[background].std() < silent
+            found.append(np.zeros(0, dtype=int) if constant else None)
+            continue
+        step = num_sd * noise
         bright, really = (image > np.median(image[background]) + step for image in (one_virtual, one_real))
         bright &= background
         if really.any():

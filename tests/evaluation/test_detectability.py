@@ -84,6 +84,13 @@ def test_features_are_fixed_and_of_each_image_alone():
     assert not any(parameter.requires_grad for parameter in features.parameters())
 
 
+def test_a_value_of_the_last_layer_sees_31_pixels():
+    layers = torch.nn.Sequential(*(layer for layer in RandomFeatures().layers if isinstance(layer, torch.nn.Conv2d)))
+    image = torch.zeros(1, 1, 128, 128, requires_grad=True)
+    layers(image)[0, :, 4, 4].sum().backward()
+    assert [int(image.grad[0, 0].any(dim=axis).sum()) for axis in (0, 1)] == [31, 31]
+
+
 def test_the_distance_grows_with_the_difference():
     real, other = study(40, seed=0)[0], study(40, seed=1)[0]
     noise = torch.randn(real.shape, generator=torch.Generator().manual_seed(0))

@@ -12,16 +12,8 @@ from bundle.evaluation import agreement, comparable, evidence, exemplary_patient
 from bundle.evaluation.strata import stratum_of_image
 
 
-@pytest.fixture(scope="module", autouse=True)
-def quick():
-    """statsmodels collects garbage at every correction, which takes most of this module's time."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("gc.collect", lambda *_: 0)
-        yield
-
-
 @pytest.fixture(scope="module")
-def table(quick):
+def table():
     return cohort(30)
 
 

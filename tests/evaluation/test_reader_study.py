@@ -47,7 +47,7 @@ class TestPairs:
 
     def test_no_images(self, tmp_path):
         bare = collect(write_runs(tmp_path / "RUNS", images=False, gammas=(0,)))
-        with pytest.raises(ValueError, match="kept where --keep_images true was passed"):
+        with pytest.raises(ValueError, match="kept where --keep_images True was passed"):
             draw_pairs(bare, 1, 0)
 
 
@@ -176,6 +176,15 @@ class TestAnalysis:
             "1 pair(s) without a choice were left out.",
             "1 pair(s) were not reached by their reader.",
         ]
+
+    def test_several_pairs_of_one_patient_are_told(self, files):
+        key, answer = files
+        path = answer("AB", ["left"] * 4)
+        assert analyse_readers([path], key).notes == []
+        pd.read_csv(key).assign(patient_id=list("PPQR")).to_csv(key, index=False)
+        (note,) = analyse_readers([path], key).notes
+        assert note.startswith("The 4 pairs show 3 patient(s), some of them more than once")
+        assert "intervals are too narrow" in note
 
     def test_all_that_is_wrong_at_once(self, files):
         key, answer = files

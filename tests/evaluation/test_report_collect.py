@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from fire.parser import DefaultParseValue
 from made_up_runs import write_runs
 from PIL import Image
 
-from bundle.evaluation.report import collect
+from bundle.evaluation import report
+from bundle.evaluation.report import collect, exhibits
 from bundle.evaluation.report.collect import to_json_number
 from bundle.evaluation.report.exhibits import figures, tables
 from bundle.evaluation.report.limits import left_out, limits
 from bundle.evaluation.report.pictures import encode_all, read_grey, read_unit
 from bundle.evaluation.report.provenance import inconsistencies, runs_table, settings_table, versions_table
+from bundle.experiments.check_config import override_problems
+from bundle.experiments.command_line import CommandLine
 
 FLOORS = ["DES := LE", "constant inside the breast"]
 
@@ -89,6 +95,39 @@ class TestCollection:
         assert captions
         assert all("of Seg-CycleGAN g=100" in caption for caption in captions)
 
+    def test_detectability_where_runs_have_it(self, runs, monkeypatch):
+        monkeypatch.setattr(exhibits, "evidence", lambda *args, **kwargs: {})
+        assert tables(collect(runs)) == []
+        for gamma, fold, model, dice, distance in (
+            (0, 0, "cyclegan", 0.2, 0.5),
+            (0, 1, "cyclegan", 0.4, None),
+            (35, 0, "seg_cyclegan", 0.5, 0.3),
+        ):
+            dices = {"real": 0.6 + 0.2 * fold, model: dice, "floor_le": 0.1 + 0.1 * fold, "floor_constant": 0.0}
+            record = {"lesion_dice": dices, "kid_random_features": {model: distance, "floor_le": 2.0}}
+            path = runs / f"gamma_{gamma}" / f"fold_{fold}" / "eval" / "detectability.json"
+            path.write_text(json.dumps(record))
+        lesions_none = {"lesion_dice": None, "lesion_dice_reason": "none", "kid_random_features": None}
+        (runs / "gamma_35" / "fold_2" / "eval" / "detectability.json").write_text(json.dumps(lesions_none))
+        (shown,) = tables(collect(runs))
+        assert shown.name == "detectability"
+        assert "random weights, not comparable with the KID of other work" in shown.caption
+        table = shown.content.set_index("model")
+        assert table.index.tolist() == ["real DES", "CycleGAN", "Seg-CycleGAN g=35", "Seg-CycleGAN g=100", *FLOORS]
+        dice, sd, folds = "lesion Dice", "Dice, SD", "Dice, folds"
+        assert table.loc["real DES", [dice, sd]].tolist() == pytest.approx([0.7, 0.02**0.5])  # fold 0 counts once
+        assert table.loc["CycleGAN", [dice, sd]].tolist() == pytest.approx([0.3, 0.02**0.5])
+        assert table.loc["DES := LE", [dice, sd]].tolist() == pytest.approx([0.15, 0.005**0.5])
+        assert table[folds].tolist() == [2, 2, 1, 0, 2, 2]
+        assert np.isnan(table.loc["Seg-CycleGAN g=35", sd])
+        assert table.loc[["CycleGAN", "Seg-CycleGAN g=35"], "KID of random features"].tolist() == [0.5, 0.3]
+        assert table["KID, folds"].tolist() == [0, 1, 1, 0, 2, 0]
+        assert np.isnan(table.loc["real DES", "KID of random features"])
+
+    def test_a_broken_detectability_is_told(self, runs):
+        (runs / "gamma_0" / "fold_0" / "eval" / "detectability.json").write_text("{")
+        assert "detectability.json cannot be read" in collect(runs).notes[0]
+
     def test_several_experiments_have_no_common_choice(self, runs):
         (runs / "choice.json").write_text(json.dumps({"gamma": 35, "values": {}}))
         assert collect([runs / "gamma_0", runs / "gamma_35"]).choice == {}
@@ -143,10 +182,18 @@ class TestWhatIsMissing:
         shutil.rmtree(runs / "gamma_0" / "fold_0" / "eval" / "images")
         (runs / "gamma_35" / "fold_1" / "eval" / "images" / "P001_L_CC_virtual_des.png").unlink()
         found = collect(runs)
-        assert "gamma_0/fold_0 kept no images: evaluate it again with --keep_images true" in found.notes[0]
+        assert "gamma_0/fold_0 kept no images: evaluate it again with --keep_images True" in found.notes[0]
         assert "gamma_35/fold_1 lacks 1 image file(s)" in found.notes[1]
         assert "CycleGAN" not in found.images["P000_L_CC"]
         assert "des" in found.images["P000_L_CC"]  # of another model's folder
+
+    def test_what_is_advised_is_taken(self):
+        texts = [path.read_text() for path in Path(report.__file__).parent.iterdir() if path.is_file()]
+        advised = [found for text in texts for found in re.findall(r"--(keep_images) (\w+)", text)]
+        assert len(advised) == 5
+        configs = [str(Path(__file__).parents[2] / "configs" / name) for name in ("train.json", "evaluate.json")]
+        for option, value in advised:
+            assert override_problems(CommandLine(configs, {option: DefaultParseValue(value)})) == []
 
     def test_no_floors_and_other_images(self, runs):
         for path in runs.rglob("metrics.csv"):
@@ -219,6 +266,18 @@ class TestLimits:
         found = collect(runs)
         assert found.is_phantom()
         assert "nothing about clinical performance" in limits(found)[1]
+
+    @pytest.mark.parametrize(("chosen_on", "tested", "seen"), [("012", "012", 1), ("0", "0", 0), ("2", "0", 1)])
+    def test_a_choice_that_has_seen_the_tested_patients(self, runs, chosen_on, tested, seen):
+        # fold 0 validates on the test part of fold 1, fold 2 of 3 on that of fold 0
+        values = {"0": {"mean": 0.1, "folds": dict.fromkeys(chosen_on, 0.1)}}
+        (runs / "choice.json").write_text(json.dumps({"key": "val_loss", "gamma": 0, "values": values}))
+        for fold in set("012") - set(tested):
+            for gamma in (0, 35, 100):
+                shutil.rmtree(runs / f"gamma_{gamma}" / f"fold_{fold}")
+        said = [text for text in limits(collect(runs)) if "the chosen gamma looks a little too good" in text]
+        assert len(said) == seen
+        assert all("No file of a test part was read" in text for text in said)
 
     def test_what_is_left_out_is_counted(self, runs):
         path = runs / "gamma_0" / "fold_0" / "eval" / "metrics.csv"

@@ -121,7 +121,7 @@ class TestWriting:
     def test_without_images_it_says_so(self, known_evidence, tmp_path):
         runs = write_runs(tmp_path / "RUNS", size=32, gammas=(0, 35), images=False)
         html = write_report(runs).read_text(encoding="utf-8")
-        assert "kept no images: evaluate it again with --keep_images true" in html
+        assert "kept no images: evaluate it again with --keep_images True" in html
         assert block(html, "data")["pictures"] == [None] * 4
 
     def test_tables_stand_beside_bad_pictures(self, known_evidence, tmp_path):

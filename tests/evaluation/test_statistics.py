@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import math
 
 import numpy as np
@@ -93,6 +94,7 @@ class TestPairedTest:
 def test_holm_by_hand():
     np.testing.assert_allclose(holm(np.array([0.04, np.nan, 0.01, 0.02])), [0.04, np.nan, 0.03, 0.04])
     assert np.isnan(holm(np.array([np.nan]))).all()
+    assert gc.get_freeze_count() == 0  # what the correction set aside is collected again
 
 
 class TestInterval:

@@ -52,6 +52,7 @@ def test_stage_1_once_then_fold_by_fold_each_gamma_with_its_evaluation(planned, 
     assert evaluation.config_files[-1] == "configs/evaluate.json"
     assert evaluation.overrides["output_dir"] == str(folder / "gamma_35/fold_2/eval")
     assert evaluation.overrides["keep_images"] is True
+    assert "detectability" not in evaluation.overrides
     assert {run.max_epochs for run in plan if run.run_id == "training"} == {7}
     assert not folder.exists()  # building writes nothing
 
@@ -65,6 +66,14 @@ def test_without_pretraining_stage_2_starts_from_scratch(planned):
     assert "init_checkpoint" not in training.overrides
     assert "keep_images" not in evaluation.overrides
     assert training.max_epochs == 200  # the config's own
+
+
+def test_detectability_is_asked_of_the_evaluations_and_is_another_plan(planned):
+    bare, plan = planned(folds=[0]), planned(folds=[0], detectability=True)
+    asked = {run.name for run in plan if run.overrides.get("detectability") is True}
+    assert asked == {run.name for run in plan if run.run_id == "evaluating"} != set()
+    assert plan.differences(bare) == ["detectability: the plan on disk has 'nothing', this call True"]
+    assert "detectability" not in bare.protocol  # a plan from before the option is still the same plan
 
 
 def test_overlays_lie_over_both_stages_and_under_the_evaluation(planned, tmp_path):

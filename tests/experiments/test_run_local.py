@@ -70,6 +70,15 @@ def test_all_runs_are_done_in_order_and_the_choice_is_made(runs, capsys):
     assert choice["values"]["35"] == {"mean": 1 / 36, "folds": {"0": 1 / 36, "1": 1 / 36}}
 
 
+def test_detectability_is_handed_to_the_evaluations(runs):
+    runs(gammas=0, folds=0, detectability=True)
+    training, evaluation = (runs.folder / f"gamma_0/fold_0{place}/run.log" for place in ("", "/eval"))
+    assert "--detectability=True" in evaluation.read_text()
+    assert "--detectability" not in training.read_text()
+    with pytest.raises(ValueError, match="detectability is 'false', expected True or False"):
+        runs(detectability="false")
+
+
 def test_called_again_nothing_runs_again_but_what_was_removed(runs):
     before = runs()
     again = runs()

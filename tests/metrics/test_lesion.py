@@ -205,6 +205,35 @@ def test_constant_images_invent_nothing(quantity):
         assert quantity(constant, constant, areas).item() == 0
 
 
+@pytest.mark.parametrize("quantity", INVENTED)
+def test_a_constant_real_image_has_no_texture_to_tell_what_stands_out(quantity):
+    virtual, real, areas = study(blob=0.3)
+    flat = torch.where(areas["lesion"], real, 0.4)  # the background alone counts
+    assert math.isnan(quantity(virtual, flat, areas).item())
+    assert quantity(flat, flat, areas).item() == 0
+    rounding = flat + 1e-7 * (real - flat)
+    assert quantity(rounding, flat, areas).item() == quantity(flat, rounding, areas).item() == 0
+
+
+def test_at_256_the_smallest_blob_has_29_pixels():
+    le = torch.full((1, 1, 256, 256), 0.05)
+    le[..., :200] = 0.7
+    noise = torch.from_numpy(np.random.default_rng(0).standard_normal(le.shape)).float()
+    real = torch.where(le > 0.5, 0.4 + 0.02 * noise, 0.0).clamp(0, 1)
+    virtual, areas = real.clone(), regions(le, torch.zeros_like(le))
+    really_bright = real > 0.4 + 0.02 * 2.9
+    row, column = next(
+        (row, column)
+        for row in range(8, 240)
+        for column in range(8, 180)
+        if not really_bright[..., row - 4 : row + 8, column - 4 : column + 11].any()
+    )
+    virtual[..., row : row + 4, column : column + 7] = 0.8  # 28 pixels
+    assert invented_count(virtual, real, areas).item() == 0
+    virtual[..., row + 4, column] = 0.8
+    assert invented_count(virtual, real, areas).item() == 1
+
+
 def both(virtual: torch.Tensor, real: torch.Tensor, areas: dict, quantity=lesion_contrast) -> torch.Tensor:
     return quantity(virtual, areas)
 

@@ -25,7 +25,10 @@ EVALUATE = "python -m monai.bundle run evaluating --config_file \"['configs/trai
 
 
 class Run(NamedTuple):
-    """One training with its evaluation: a folder ``eval`` with its records; ``table`` is empty for stage 1."""
+    """One training with its evaluation: a folder ``eval`` with its records; ``table`` is empty for stage 1.
+
+    ``detectability`` is that of ``detectability.json``, empty where it was not asked for.
+    """
 
     name: str
     folder: Path
@@ -33,6 +36,7 @@ class Run(NamedTuple):
     run: dict[str, Any]
     evaluation: dict[str, Any]
     card: dict[str, Any]
+    detectability: dict[str, Any]
 
 
 @dataclass(frozen=True)
@@ -193,12 +197,13 @@ def _run(folder: Path, table: pd.DataFrame, notes: list[str], evaluated: bool = 
     evaluation = read_record(folder / "evaluation.json", notes) if evaluated else {}
     # a folder that holds the evaluation alone has the card inside evaluation.json
     card = read_record(models / "model.json", notes) if models.is_dir() or not evaluation.get("model") else {}
+    of_detector = folder / "detectability.json"
+    detectability = read_record(of_detector, notes) if evaluated and of_detector.is_file() else {}
     name = folder.parent.name if folder.name == "eval" else folder.name
     if name.startswith("fold_"):
         name = f"{folder.parent.parent.name}/{name}"
-    return Run(
-        name, folder, table, read_record(folder / "run.json", notes), evaluation, card or evaluation.get("model", {})
-    )
+    record = read_record(folder / "run.json", notes)
+    return Run(name, folder, table, record, evaluation, card or evaluation.get("model", {}), detectability)
 
 
 def _oddities(table: pd.DataFrame, trained: Sequence[str]) -> list[str]:
@@ -220,7 +225,7 @@ def _images(runs: Sequence[Run], table: pd.DataFrame, notes: list[str]) -> dict[
         folder = run.folder / "images"
         rows = run.table[~run.table["model"].isin(list(FLOORS))]
         if not folder.is_dir():
-            notes.append(f"{run.name} kept no images: evaluate it again with --keep_images true to see them here.")
+            notes.append(f"{run.name} kept no images: evaluate it again with --keep_images True to see them here.")
             continue
         there = set(os.listdir(folder))
         missing = 0
@@ -231,7 +236,7 @@ def _images(runs: Sequence[Run], table: pd.DataFrame, notes: list[str]) -> dict[
             missing += len(files) - len(present)
             found[case_id] = {**present, **found[case_id]}
         if missing:
-            notes.append(f"{run.name} lacks {missing} image file(s): evaluate it again with --keep_images true.")
+            notes.append(f"{run.name} lacks {missing} image file(s): evaluate it again with --keep_images True.")
     return found
 
 

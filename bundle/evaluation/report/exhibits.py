@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,15 +13,16 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..evidence import CLAIM, evidence
-from ..models import SEG_CYCLEGAN
+from ..models import SEG_CYCLEGAN, model_name
 from ..paper_figures import error_maps, models_panel, triple
 from ..plots import bland_altman, metric_against_gamma
-from .collect import Collection
+from .collect import Collection, Run
 from .pictures import read_unit
 
 __all__ = ["Exhibit", "figures", "tables"]
 
 logger = logging.getLogger(__name__)
+REAL_DES = "real DES"
 
 
 class Exhibit(NamedTuple):
@@ -36,14 +38,15 @@ class Exhibit(NamedTuple):
 def tables(
     collection: Collection, cases: Iterable[Mapping[str, Any]] = (), resamples: int = 2000, seed: int = 0
 ) -> list[Exhibit]:
-    """All tables of :func:`bundle.evaluation.evidence` that have something to say.
+    """All tables of :func:`bundle.evaluation.evidence`, the choice of gamma and the detectability, where there is any.
 
     Args:
         collection: the runs.
         cases: of the datalist, for the strata.
         resamples, seed: of every bootstrap.
     """
-    found = evidence(collection.table, cases, resamples=resamples, seed=seed) | {"choice": _choice(collection)}
+    found = evidence(collection.table, cases, resamples=resamples, seed=seed)
+    found |= {"choice": _choice(collection), "detectability": _detectability(collection)}
     headings = json.loads(Path(__file__).with_name("exhibits.json").read_text(encoding="utf-8"))
     headings |= {name: {"title": name.replace("_", " ")} for name in found if name not in headings}
     return [
@@ -64,6 +67,41 @@ def _choice(collection: Collection) -> pd.DataFrame:
         for gamma, found in values.items()
     ]
     return pd.DataFrame(rows)
+
+
+def _detectability(collection: Collection) -> pd.DataFrame:
+    """Lesion Dice and kernel distance of the real DES, every model and the floors: mean and SD (ddof 1) over folds."""
+    values = [
+        {"name": name, "fold": run.table["fold"].min(), "quantity": quantity, "value": value}
+        for run in collection.runs
+        for quantity in ("lesion_dice", "kid_random_features")
+        for name, value in _of_names(run, quantity).items()
+    ]
+    if not values:
+        return pd.DataFrame()
+    # a floor, and the real DES, stand in the runs of every gamma: each fold counts once
+    of_folds = pd.DataFrame(values).groupby(["quantity", "name", "fold"], dropna=False)["value"].mean()
+    found = of_folds.groupby(["quantity", "name"]).agg(["mean", "std", "count"])
+    rows = []
+    for name in (REAL_DES, *collection.models):
+        row: dict[str, Any] = {"model": name}
+        for quantity, heading, short in (
+            ("lesion_dice", "lesion Dice", "Dice"),
+            ("kid_random_features", "KID of random features", "KID"),
+        ):
+            known = (quantity, name) in found.index
+            mean, sd, folds = found.loc[(quantity, name)] if known else (float("nan"), float("nan"), 0)
+            row |= {heading: mean, f"{short}, SD": sd, f"{short}, folds": int(folds)}
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _of_names(run: Run, quantity: str) -> dict[str, float]:
+    """Values by the names that a reader knows; what could not be had, or is infinite, is left out."""
+    gamma = run.table["gamma"].max()
+    found = run.detectability.get(quantity) or {}
+    known = {name: float(value) for name, value in found.items() if value is not None and math.isfinite(value)}
+    return {REAL_DES if name == "real" else model_name(name, gamma): value for name, value in known.items()}
 
 
 def figures(collection: Collection, of_tables: Iterable[Exhibit]) -> list[Exhibit]:

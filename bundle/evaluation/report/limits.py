@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from .collect import Collection, columns_of
+from .provenance import data_files
 
 __all__ = ["left_out", "limits"]
 
@@ -27,6 +28,7 @@ def limits(collection: Collection) -> list[str]:
         "reference standard can.",
         "Images are compared at the model's grid and range, after resizing and contrast stretching: fine "
         "calcifications and absolute contrast uptake are lost before any model sees them.",
+        *_of_choice(collection),
         "One data set says little about another scanner, site or population.",
     ]
     if collection.is_phantom():
@@ -36,6 +38,21 @@ def limits(collection: Collection) -> list[str]:
             "nothing about clinical performance.",
         )
     return said
+
+
+def _of_choice(collection: Collection) -> list[str]:
+    """Fold ``f`` validates on the test part of fold ``f + 1``: a choice over several folds has seen tested patients."""
+    values = collection.choice.get("values") or {}
+    chosen_on = {int(fold) for found in values.values() for fold in found["folds"]}
+    tested = set(collection.table["fold"].dropna())
+    last = {folds["k"] - 1 for folds in data_files(collection, "folds").values() if folds.get("k")}
+    validated = {fold + 1 for fold in chosen_on} | ({0} if chosen_on & last else set())
+    if collection.choice.get("gamma") is None or not validated & tested:
+        return []
+    return [
+        "Gamma was chosen on validation parts. No file of a test part was read; with all folds run the validation "
+        "parts hold the same patients, so the chosen gamma looks a little too good."
+    ]
 
 
 def left_out(collection: Collection) -> list[dict[str, object]]:

@@ -119,7 +119,8 @@ def analyse_readers(answers: Sequence[str | os.PathLike], key: str | os.PathLike
 
     The proportion of pairs in which the real DES was found comes with its exact (Clopper-Pearson) 95 % interval and a
     two-sided exact test against 0.5 (``scipy.stats.binomtest``). Rows of all readers together treat their answers as
-    independent although they saw the same pairs: their intervals are too narrow, and the notes say so.
+    independent although they saw the same pairs: their intervals are too narrow, and the notes say so. So are all where
+    several pairs show one patient.
     Readers' ratings are compared by Cohen's kappa with quadratic weights (``sklearn.metrics.cohen_kappa_score``), each
     picture one unit; a kappa is not defined where nobody varies.
     """
@@ -131,6 +132,13 @@ def analyse_readers(answers: Sequence[str | os.PathLike], key: str | os.PathLike
         notes.append(
             "Rows of all readers take their answers as independent; they saw the same pairs, "
             "so trust the rows of each reader more."
+        )
+    pairs = table.drop_duplicates("trial")
+    patients = pairs["patient_id"].nunique()
+    if patients < len(pairs):
+        notes.append(
+            f"The {len(pairs)} pairs show {patients} patient(s), some of them more than once: these answers are taken "
+            "as independent too, and are not, so that intervals are too narrow and p-values too small."
         )
     groups = [*readers, ALL] if len(readers) > 1 else readers
     choices = [

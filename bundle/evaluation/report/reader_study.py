@@ -52,7 +52,7 @@ def draw_pairs(collection: Collection, count: int, seed: int) -> list[dict[str, 
         if REAL in files and all(model in files for model in models)
     ]
     if not 1 <= count <= len(whole) * len(models):
-        kept = "" if whole else " Images are kept where --keep_images true was passed to the evaluation."
+        kept = "" if whole else " Images are kept where --keep_images True was passed to the evaluation."
         raise ValueError(
             f"a reader study of {count} pairs was asked for; {len(whole)} images with the real DES and all of "
             f"{len(models)} model(s) give 1 to {len(whole) * len(models)}.{kept}"
@@ -123,7 +123,7 @@ def _render(collection: Collection, pairs: Sequence[Mapping[str, Any]], study: s
     pictures = encode_all(files)
     if pictures.unreadable:
         raise ValueError(
-            "\n".join([*pictures.unreadable, "Evaluate again with --keep_images true, or draw fewer pairs."])
+            "\n".join([*pictures.unreadable, "Evaluate again with --keep_images True, or draw fewer pairs."])
         )
     return fill_template(
         "reader.html.j2",
