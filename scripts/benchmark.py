@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import fire
+from .command_line import call
 
 CDD_CESM = Path("data/cdd_cesm/datalist.json")
 
@@ -53,6 +53,6 @@ def phantom(
 
 if __name__ == "__main__":
     try:
-        fire.Fire({"phantom": phantom})
+        call(phantom, by_name=True)
     except (ValueError, OSError) as error:
         raise SystemExit(str(error)) from None

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import fire
-
 from bundle.data.datalist import read_datalist
 from bundle.data.folds import balance_table, read_folds, write_folds
+
+from .command_line import call
 
 
 def folds(datalist: str, output: str | None = None, k: int = 10, seed: int = 0, overwrite: bool = False) -> None:
@@ -26,6 +26,6 @@ def folds(datalist: str, output: str | None = None, k: int = 10, seed: int = 0, 
 
 if __name__ == "__main__":
     try:
-        fire.Fire(folds)
+        call(folds)
     except (ValueError, OSError) as error:
         raise SystemExit(str(error)) from None

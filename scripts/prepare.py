@@ -4,14 +4,12 @@
 
 from __future__ import annotations
 
-import inspect
 from collections import Counter
-from collections.abc import Callable
-
-import fire
 
 from bundle.data.datalist import read_datalist
 from bundle.data.folds import balance_table, read_folds, write_folds
+
+from .command_line import call
 
 
 def _finish(datalist_path, k: int, seed: int, overwrite: bool) -> None:
@@ -32,13 +30,6 @@ def _finish(datalist_path, k: int, seed: int, overwrite: bool) -> None:
         print(f"{len(skipped)} file(s) could not be used (all of them stand in {datalist_path} under 'skipped'):")
         print("\n".join(f"  {entry['path']}: {entry['reason']}" for entry in skipped[:10]))
         raise SystemExit(1)
-
-
-def _as_typed(command: Callable[..., None]) -> Callable[..., None]:
-    """Texts stay texts: Fire would take a folder ``2024`` for a number and a name ``a, b`` for a tuple."""
-    parameters = inspect.signature(command).parameters.values()
-    texts = [parameter.name for parameter in parameters if str(parameter.annotation).split(" ")[0] == "str"]
-    return fire.decorators.SetParseFns(**dict.fromkeys(texts, str))(command)
 
 
 def phantom(
@@ -274,6 +265,6 @@ def audit(
 if __name__ == "__main__":
     try:
         commands = (phantom, cdd_cesm, cesm_dicom, ucbm_nrrd, audit, deidentify)
-        fire.Fire({command.__name__: _as_typed(command) for command in commands})
+        call(*commands)
     except (ValueError, OSError) as error:
         raise SystemExit(str(error)) from None

@@ -8,11 +8,9 @@ import logging
 import sys
 from pathlib import Path
 
-import fire
+from .command_line import call
 
 
-@fire.decorators.SetParseFn(str)
-@fire.decorators.SetParseFns(reader_study=int, seed=int, overwrite=fire.parser.DefaultParseValue, size_limit=float)
 def report(
     *runs: str,
     output: str | None = None,
@@ -49,7 +47,6 @@ def report(
     print(f"then: python -m scripts.report analyse ANSWERS.csv ... {study.key}")
 
 
-@fire.decorators.SetParseFn(str)
 def analyse(*files: str) -> None:
     """Read the answers to a reader study: who found the real DES how often, ratings, agreement of readers.
 
@@ -75,9 +72,9 @@ def analyse(*files: str) -> None:
 
 def main(arguments: list[str]) -> None:
     if arguments[:1] == ["analyse"]:
-        fire.Fire(analyse, command=arguments[1:], name="report analyse")
+        call(analyse, arguments=arguments[1:], name="report analyse")
     else:
-        fire.Fire(report, command=arguments, name="report")
+        call(report, arguments=arguments, name="report")
 
 
 if __name__ == "__main__":

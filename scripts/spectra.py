@@ -12,9 +12,10 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-import fire
 import numpy as np
 from numpy.typing import NDArray
+
+from .command_line import call
 
 BEAMS = {  # name: (anode, kVp, filter, its thickness in mm)
     "Rh/Ag 34 kVp": ("Rh", 34, "Ag", 0.03),
@@ -136,6 +137,6 @@ def _rounded(values: Any) -> list[float]:
 
 if __name__ == "__main__":
     try:
-        fire.Fire(spectra)
+        call(spectra)
     except (ImportError, ValueError, OSError) as error:
         raise SystemExit(str(error)) from None
