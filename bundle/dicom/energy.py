@@ -122,6 +122,8 @@ def refusal(ds: Dataset) -> str:
         return f"its modality is {_code(modality)}, expected MG"
     if SYNTHETIC_DATA in ds and str(ds[SYNTHETIC_DATA].value).upper() == "YES":
         return "it is synthetic data"
+    if "SYNTHETIC" in str(ds.get("SeriesDescription") or "").upper():  # where a PACS has dropped that attribute
+        return "it is synthetic data, as its series description says"
     sop_class = str(ds.get("SOPClassUID") or "")
     if sop_class in TOMOSYNTHESIS:
         return "it is tomosynthesis, expected one projection image"

@@ -92,6 +92,12 @@ def test_synthetic_data(write, value, said):
     assert other_than_le(path) == said
 
 
+def test_synthetic_data_whose_attribute_was_dropped(write):
+    said = "it is synthetic data, as its series description says"
+    path = write(ImageType=["DERIVED", "SECONDARY", ""], SeriesDescription="SYNTHETIC, not for diagnosis: virtual DES")
+    assert other_than_le(path) == said
+
+
 class TestFilesThatDoNotSay:
     def test_a_picture(self, tmp_path):
         (tmp_path / "a.png").write_bytes(b"\x89PNG" + bytes(200))
