@@ -1,4 +1,8 @@
 """From LE images on disk to virtual DES images on disk."""
 
+from .exam_folder import ExamFolder
+from .exam_loader import BatchInferer, ExamLoader
 from .image_folder import ImageFolder
 from .save import SaveVirtualDesd
+from .save_dicom import SaveDicomd
+from .write_results import WriteResults

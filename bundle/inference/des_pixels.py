@@ -1,0 +1,54 @@
+"""From a virtual DES in [0, 1] to the 12-bit pixels and the window of a DES image."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+__all__ = ["HIGHEST", "des_pixels"]
+
+HIGHEST = 4095  # of 12 bits
+
+
+def des_pixels(
+    virtual: np.ndarray,
+    window: Sequence[float] | None = None,
+    air: np.ndarray | None = None,
+    air_value: float = 0.0,
+) -> tuple[np.ndarray, tuple[float, float]]:
+    """Stored values of a virtual DES, and the window in which they look as the network made them.
+
+    The network was trained on DES images that were stretched from their own window to [0, 1]; this is the way back:
+    0 becomes the window's lower end, 1 its upper end. Where that needs more than 12 bits, values and window are scaled
+    down together. Without a window the whole range of 12 bits is used.
+
+    Args:
+        virtual: (H, W) in [0, 1].
+        window: (centre, width) of the DES images of the training, in their stored values: the card's median.
+        air: (H, W), true where the LE image has its constant background.
+        air_value: the LE image's value there; it is kept, unless it would be brighter than black in this window.
+
+    Returns:
+        pixels: (H, W) uint16, 0 to 4095.
+        window: (centre, width).
+
+    Raises:
+        ValueError: for a shape other than (H, W), pixels that are not finite, or a window that has no room in 12 bits.
+    """
+    if virtual.ndim != 2:
+        raise ValueError(f"a virtual DES has shape {virtual.shape}, expected (H, W).")
+    if not np.isfinite(virtual).all():
+        raise ValueError("the virtual DES holds NaN or infinite pixels: the model's weights are broken.")
+    center, width = window or ((HIGHEST + 1) / 2, HIGHEST + 1.0)
+    low, high = center - width / 2, center + width / 2
+    if window is None:
+        low, high = 0.0, float(HIGHEST)
+    if width <= 0 or high <= 0:
+        raise ValueError(f"the DES window (centre {center:g}, width {width:g}) has no values above 0: give another.")
+    scale = min(1.0, HIGHEST / high)
+    values = (low + np.clip(virtual, 0.0, 1.0) * (high - low)) * scale
+    pixels = np.clip(np.rint(values), 0, HIGHEST).astype(np.uint16)
+    if air is not None:
+        pixels[air] = int(np.clip(min(air_value, low * scale), 0, HIGHEST))
+    return pixels, (center * scale, width * scale)
