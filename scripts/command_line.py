@@ -1,4 +1,4 @@
-"""What python-fire lets pass: a misspelt option, which it names after the command has run, and a value of another kind."""
+"""What python-fire lets pass: a misspelt option, named after the command has run, and a value of another kind."""
 
 from __future__ import annotations
 

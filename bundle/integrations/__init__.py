@@ -1,0 +1,1 @@
+"""This bundle inside the systems of a hospital and of MONAI."""

@@ -1,0 +1,48 @@
+"""Files that outlive a loss of power: written beside, brought to the disk, renamed; and a folder for one process."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from ...data.whole_files import beside
+
+__all__ = ["locked", "sync", "write_whole"]
+
+
+def sync(path: Path) -> None:
+    """Bring a file, or the names in a folder, to the disk."""
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def write_whole(path: Path, content: bytes) -> None:
+    """Write a file; when this returns it is on the disk, name and all."""
+    with beside(path) as place:
+        place.write_bytes(content)
+        sync(place)
+    sync(path.parent)
+
+
+@contextmanager
+def locked(folder: Path) -> Iterator[None]:
+    """Hold a folder for this process; the lock ends with the process, however that ends.
+
+    Raises:
+        ValueError: when another process holds it.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    with open(folder / ".lock", "a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            raise ValueError(
+                f"{folder} is in use by another process. Wait for its end, or take another folder."
+            ) from None
+        yield
