@@ -13,8 +13,6 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-import fire
-
 from bundle.integrations.pacs import DicomwebNode, DimseNode, Selection, Service, read_node
 from bundle.integrations.pacs import pull as pull_objects
 from bundle.integrations.pacs import push as push_objects
@@ -23,10 +21,11 @@ from bundle.integrations.pacs.disk_queue import Limits
 from bundle.integrations.pacs.listener import Door
 from bundle.integrations.pacs.nodes import read_address
 
+from .command_line import call
+
 ROOT = Path(__file__).resolve().parents[1]
 MIB = 2**20
 SHOWN = 50
-texts = fire.decorators.SetParseFns
 
 
 def _finish(what: str, counts: Counter[str], failed: list[tuple[str, str]], table: Path) -> None:
@@ -58,9 +57,6 @@ def _door(node: DicomwebNode | DimseNode, listen: str | None, insecure: bool) ->
     )
 
 
-@texts(
-    node=str, output_dir=str, study=str, dates=str, patient_id=str, accession=str, modality=str, listen=str, calling=str
-)
 def pull(
     node: str,
     output_dir: str,
@@ -97,7 +93,6 @@ def pull(
     _finish("pull", done.counts, done.failed, Path(output_dir) / "pulled.csv")
 
 
-@texts(node=str, folder=str, listen=str, calling=str)
 def push(
     node: str,
     folder: str,
@@ -128,7 +123,6 @@ def push(
     _finish("push", done.counts, done.failed, Path(folder) / "pushed.csv")
 
 
-@texts(queue=str, to=str, ckpt_path=str, host=str, ae_title=str, cert_file=str, key_file=str, ca_file=str, device=str)
 def serve(
     queue: str,
     to: str,
@@ -219,7 +213,7 @@ def main() -> None:
     """The command, with one line for what is wrong."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(message)s")
     try:
-        fire.Fire({"pull": pull, "push": push, "serve": serve})
+        call(pull, push, serve)
     except ModuleNotFoundError as error:
         raise SystemExit(f'{error}. Install the extra: pip install -c constraints.txt -e ".[pacs]"') from None
     except (ValueError, OSError) as error:

