@@ -17,6 +17,7 @@ from ..data.images import is_image_file, read_image
 from ..data.whole_files import write_table
 from ..dicom.energy import other_than_le
 from ..keys import BatchKeys, CaseKeys
+from .save import made_by
 
 __all__ = ["ImageFolder"]
 
@@ -45,12 +46,20 @@ class ImageFolder:
         dataset_dir: the folder of images.
         output_dir: receives ``<relative stem>_virtual_des.png`` (16 bit; ``.nii.gz`` for NIfTI) and ``results.csv``.
         overwrite: make results anew that exist already.
+        model: hash of the weights; a result that says it is another model's is not kept for this one's.
     """
 
-    def __init__(self, dataset_dir: str | os.PathLike, output_dir: str | os.PathLike, overwrite: bool = False) -> None:
+    def __init__(
+        self,
+        dataset_dir: str | os.PathLike,
+        output_dir: str | os.PathLike,
+        overwrite: bool = False,
+        model: str = "",
+    ) -> None:
         self.dataset_dir = Path(dataset_dir)
         self.output_dir = Path(output_dir)
         self.overwrite = overwrite
+        self.model = model
         self.results: list[dict[str, str]] = []
         self._items: list[dict[str, Any]] | None = None
 
@@ -82,6 +91,9 @@ class ImageFolder:
             return "skipped", f"not an LE image: {other}"
         if output not in claimed and Path(output).exists() and not self.overwrite:
             claimed[output] = image
+            before = made_by(output)
+            if before and self.model and not self.model.startswith(before):
+                return "failed", "another model's result is there: --overwrite True replaces it, or pass --output_dir"
             return "kept", "the result exists already; --overwrite True makes it anew"
         try:
             pixels, meta = read_image(image)

@@ -13,15 +13,17 @@ from monai.transforms import SaveImaged
 
 from ..keys import BatchKeys
 
-__all__ = ["NOTICE", "SaveVirtualDesd", "save_virtual_des"]
+__all__ = ["NOTICE", "SaveVirtualDesd", "made_by", "save_virtual_des"]
+
+HASH = 24  # letters of a hash that a NIfTI header has room for
 
 NOTICE = (
     "SYNTHETIC virtual DES made by software from an LE image; not an acquisition, research use only, not for diagnosis"
 )
 
 
-def save_virtual_des(image: np.ndarray, path: str | os.PathLike, source: str | os.PathLike) -> None:
-    """Write one image (H, W) in [0, 1] beside its place and rename it.
+def save_virtual_des(image: np.ndarray, path: str | os.PathLike, source: str | os.PathLike, model: str = "") -> None:
+    """Write one image (H, W) in [0, 1] beside its place and rename it; it keeps the hash of the model's weights.
 
     ``.png``: 16 bit, 0 to 65535, with the notice as text chunk. ``.nii.gz``: float32 (W, H, 1) with the affine of the
     NIfTI file it was made from and the notice as description.
@@ -43,18 +45,37 @@ def save_virtual_des(image: np.ndarray, path: str | os.PathLike, source: str | o
         text = PngInfo()
         text.add_text("Description", NOTICE)
         text.add_text("Source", Path(source).name)
+        if model:
+            text.add_text("Model", model)
         beside = path.with_name(f".{path.name[: -len('.png')]}.{os.getpid()}.tmp.png")
         Image.fromarray(np.round(image * 65535).astype(np.uint16)).save(beside, pnginfo=text)
     elif path.name.endswith(".nii.gz"):
         import nibabel
 
         nifti = nibabel.Nifti1Image(image.T[..., None].astype(np.float32), nibabel.load(source).affine)  # type: ignore[attr-defined]
+        nifti.header["aux_file"] = model[:HASH].encode()
         nifti.header["descrip"] = b"SYNTHETIC virtual DES, research only, not for diagnosis"
         beside = path.with_name(f".{path.name[: -len('.nii.gz')]}.{os.getpid()}.tmp.nii.gz")
         nibabel.save(nifti, beside)
     else:
         raise ValueError(f"{path}: expected the ending .png or .nii.gz.")
     os.replace(beside, path)
+
+
+def made_by(path: str | os.PathLike) -> str:
+    """The beginning of the hash of the weights that made a file, 24 letters; "" where it does not say."""
+    try:
+        if str(path).endswith(".png"):
+            from PIL import Image
+
+            with Image.open(path) as picture:
+                return str(picture.info.get("Model", ""))[:HASH]
+        import nibabel
+
+        header: Any = nibabel.load(path).header  # type: ignore[attr-defined]
+        return bytes(header["aux_file"].item()).decode("ascii")
+    except Exception:  # another's file
+        return ""
 
 
 class SaveVirtualDesd(SaveImaged):
@@ -65,15 +86,19 @@ class SaveVirtualDesd(SaveImaged):
     Args:
         keys: the prediction.
         source_key: the image it was made from.
+        model: hash of the weights.
     """
 
-    def __init__(self, keys: KeysCollection = BatchKeys.PRED, source_key: str = BatchKeys.IMAGE) -> None:
+    def __init__(
+        self, keys: KeysCollection = BatchKeys.PRED, source_key: str = BatchKeys.IMAGE, model: str = ""
+    ) -> None:
         super().__init__(keys)
         self.source_key = source_key
+        self.model = model
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
         source = item[self.source_key].meta["filename_or_obj"]
         for key in self.key_iterator(item):
-            save_virtual_des(np.asarray(item[key].detach().cpu())[0], item["output"], source)
+            save_virtual_des(np.asarray(item[key].detach().cpu())[0], item["output"], source, self.model)
         return item

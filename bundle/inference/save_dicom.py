@@ -68,6 +68,6 @@ class SaveDicomd(SaveImaged):
             # the object last: where it stands, the others stand too
             for kind in self.also:
                 shown = virtual if air is None else np.where(air, 0.0, virtual)
-                save_virtual_des(shown, path.with_suffix(ALSO[kind]), item["image_path"])
+                save_virtual_des(shown, path.with_suffix(ALSO[kind]), item["image_path"], self.synthesis.weights)
             write_object(virtual_des_object(le, pixels, window, self.synthesis, self.form, made), path)
         return item

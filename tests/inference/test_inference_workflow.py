@@ -77,6 +77,20 @@ def seen(monkeypatch):
     return batches
 
 
+@pytest.mark.parametrize("name", ["a.png", "a.nii.gz"])
+def test_another_models_result_is_neither_kept_nor_replaced(name, infer, model, write, tmp_path):
+    write(tmp_path / "images" / name)
+    assert infer(tmp_path / "images")["state"].tolist() == ["made"]
+    assert infer(tmp_path / "images")["state"].tolist() == ["kept"]
+    torch.manual_seed(1)
+    save_weights(model, ResnetGenerator(width=4, num_blocks=1), json.loads(model.with_suffix(".json").read_text()))
+    with pytest.raises(SystemExit):
+        infer(tmp_path / "images")
+    table = pd.read_csv(tmp_path / "out" / "results.csv")
+    assert table["reason"].str.startswith("another model's result is there").all()
+    assert infer(tmp_path / "images", overwrite=True)["state"].tolist() == ["made"]
+
+
 def read_png(path):
     with Image.open(path) as picture:
         assert picture.mode == "I;16"
