@@ -6,6 +6,7 @@ goes on where it stopped.
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import shlex
@@ -16,25 +17,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import fire
 from tqdm.auto import tqdm
 
 from bundle.data.whole_files import write_json
-from bundle.experiments.attempt import LOG_FILE, Workplace
+from bundle.experiments.attempt import LOG_FILE, RESUME_CONFIG, Workplace
 from bundle.experiments.choice import CHOICE_FILE, choose_gamma
-from bundle.experiments.estimate import as_time, seconds_left, seconds_per_epoch
+from bundle.experiments.estimate import as_time, seconds_left, seconds_per_epoch, under_way
 from bundle.experiments.plan import PLAN_FILE, Plan, State, command_of
 from bundle.experiments.plan_folder import take_up, working_on
 from bundle.experiments.protocol import build_plan
 from bundle.experiments.run_local import local_runs
 from bundle.experiments.run_ray import ray_runs  # imports Ray when it is called
 from bundle.experiments.schedule import Submit, carry_out
+from bundle.experiments.trial import Pace, try_out
+
+from .command_line import call
 
 ROOT = Path(__file__).resolve().parents[1]
 LAST_LINES = 12
 
 
-@fire.decorators.SetParseFns(output=str, dataset_dir=str, pretrain_dir=str, device=str, backend=str, ray_address=str)
 def cross_validate(
     dataset_dir: str,
     output: str,
@@ -76,7 +78,7 @@ def cross_validate(
         detectability: add lesion Dice of a small U-Net and a kernel distance to each evaluation, for the report.
         report: write tables and report in the end.
         dry_run: print the plan and an estimate of its time, and write nothing.
-        seconds_per_epoch: for that estimate; null measures it on runs that are done.
+        seconds_per_epoch: for that estimate; null takes that of runs that are done, or tries a step (some 15 s).
         overwrite: where another plan is there, move it and its runs aside and start anew.
         backend: local, or ray for many GPUs or machines (needs the extra: pip install -e ".[ray]").
         cpus_per_run: threads of a run; null shares the cores of this machine among the jobs.
@@ -85,13 +87,14 @@ def cross_validate(
     """
     if backend not in ("local", "ray"):
         raise ValueError(f"backend is {backend!r}, expected local or ray.")
-    for name, value, lowest in (("jobs", jobs, 1), ("retries", retries, 0)):
-        if type(value) is not int or value < lowest:
-            raise ValueError(f"{name} is {value!r}, expected a whole number of at least {lowest}.")
-    flags = {"keep_images": keep_images, "detectability": detectability, "report": report}
-    for name, value in (flags | {"dry_run": dry_run, "overwrite": overwrite}).items():
-        if not isinstance(value, bool):  # fire takes "false" for a text, which counts as true
-            raise ValueError(f"{name} is {value!r}, expected True or False.")
+    lowest = {"jobs": (jobs, 1), "retries": (retries, 0), "num_workers": (num_workers, 0)}
+    lowest |= {"cpus_per_run": (cpus_per_run, 1), "gpus_per_run": (gpus_per_run, 0)}
+    for name, (value, least) in lowest.items():
+        if value is not None and value < least:
+            kind = "a number" if name == "gpus_per_run" else "a whole number"
+            raise ValueError(f"{name} is {value!r}, expected {kind} of at least {least}.")
+    if seconds_per_epoch is not None and not 0 < seconds_per_epoch < float("inf"):
+        raise ValueError(f"seconds_per_epoch is {seconds_per_epoch!r}, expected a number above 0.")
     if overrides is not None and not isinstance(overrides, dict):
         raise ValueError(f"overrides is {overrides!r}, expected a mapping. Write --overrides \"{{'max_epochs': 20}}\".")
     folder = Path(output).resolve()
@@ -106,25 +109,29 @@ def cross_validate(
         keep_images=keep_images,
         detectability=detectability,
         root=ROOT,
+        here=backend == "local",
     )
+    cpus = cpus_per_run or max(1, (os.cpu_count() or 1) // jobs)
     if dry_run:
         former = Plan.read(folder)
         if former is not None and not (different := plan.differences(former)):
             take_up(plan, former)
         elif former is not None:
             print("\n".join([f"{folder} holds another plan, which --overwrite would move aside:", *different, ""]))
-        _print_plan(plan, seconds_per_epoch, jobs)
+        _print_plan(plan, jobs)
+        _print_time(plan, seconds_per_epoch, jobs, cpus)
         return
-    cpus = cpus_per_run or max(1, (os.cpu_count() or 1) // jobs)
     options = () if num_workers is None else (f"--num_workers={num_workers}",)
     if gpus_per_run is None and device == "cpu":
         gpus_per_run = 0
-    workplace = Workplace(str(folder), str(ROOT), cpus=cpus, options=options)
+    resume = hashlib.sha256((ROOT / RESUME_CONFIG).read_bytes()).hexdigest()
+    configs = {**plan.protocol["config_files"], RESUME_CONFIG: resume}
+    workplace = Workplace(str(folder), str(ROOT), cpus=cpus, options=options, configs=configs)
     with working_on(plan, overwrite):
-        with _started(backend, workplace, jobs, ray_address, cpus, gpus_per_run) as submit, _Bar(plan, jobs) as bar:
+        with _started(backend, workplace, jobs, ray_address, cpus, gpus_per_run) as submit, _Bar(plan) as bar:
             carry_out(plan, submit, at_once=jobs if backend == "local" else None, retries=retries, changed=bar.show)
-        whole = _finish(plan, report)
-    if not whole:
+        well = _finish(plan, report)
+    if not well:
         raise SystemExit(1)
 
 
@@ -147,8 +154,8 @@ def _started(
 class _Bar:
     """A progress bar over the runs, with those under way and the time left."""
 
-    def __init__(self, plan: Plan, jobs: int) -> None:
-        self.plan, self.jobs, self.last = plan, jobs, ""
+    def __init__(self, plan: Plan) -> None:
+        self.plan, self.last = plan, ""
 
     def __enter__(self) -> _Bar:
         form = "{n_fmt}/{total_fmt} runs |{bar}| {elapsed}{postfix}"
@@ -160,16 +167,16 @@ class _Bar:
 
     def show(self, plan: Plan) -> None:
         states = Counter(run.state for run in plan)
-        under_way = [run.name for run in plan if run.state == State.RUNNING]
-        left = seconds_left(plan, at_once=self.jobs)
+        names = [run.name for run in under_way(plan)]
+        left = seconds_left(plan, at_once=max(1, len(names)))
         time_left = "time left unknown" if left is None else f"at most {as_time(left)} left"
-        text = "; ".join([time_left, *under_way])
+        text = "; ".join([time_left, *names])
         self.bar.n = states[State.DONE]
         self.bar.set_postfix_str(text, refresh=text != self.last)
         self.last = text
 
 
-def _print_plan(plan: Plan, per_epoch: float | None, jobs: int) -> None:
+def _print_plan(plan: Plan, jobs: int) -> None:
     width = max(len(run.name) for run in plan)
     print(f"{'run':{width}}  {'runs':10}  state    epochs  needs")
     for run in plan:
@@ -177,13 +184,39 @@ def _print_plan(plan: Plan, per_epoch: float | None, jobs: int) -> None:
         print(f"{run.name:{width}}  {run.run_id:10}  {run.state:7}  {epochs!s:>6}  {', '.join(run.needs)}".rstrip())
     first = next((run for run in plan if run.state != State.DONE), plan.runs[0])
     print(f"\nthe next one: python -m monai.bundle {' '.join(map(_quoted, command_of(first)))}")
-    measured = seconds_per_epoch(plan) if per_epoch is None else per_epoch
-    told = "unknown" if measured is None else f"{measured:.1f} s"
-    left = seconds_left(plan, per_epoch=measured, at_once=jobs)
     counts = Counter(run.run_id for run in plan if run.state != State.DONE)
     print(f"{counts['training']} training(s) and {counts['evaluating']} evaluation(s) left, {jobs} at once")
-    print(f"an epoch takes: {told}; time left: {'unknown' if left is None else f'at most {as_time(left)}'}", end="")
-    print("" if left is not None else " (pass --seconds_per_epoch, or wait for the first training)")
+
+
+def _print_time(plan: Plan, per_epoch: float | None, jobs: int, cpus: int) -> None:
+    trainings = {run.stage: run for run in plan if run.run_id == "training"}
+    told = {stage: seconds_per_epoch(plan, stage) for stage in trainings}
+    evaluated = any(run.run_id == "evaluating" and run.state == State.DONE for run in plan)
+    pace = _tried(plan, cpus) if per_epoch is None and not (evaluated and all(told.values())) else None
+    for stage, training in trainings.items():
+        if per_epoch is not None:
+            said = f"{per_epoch:.1f} s, as given"
+        elif (measured := told[stage]) is not None:
+            said = f"{measured:.1f} s, as the runs took that are done"
+        else:
+            said = "unknown" if pace is None else f"about {pace.epoch(training):.1f} s, an estimate"
+        print(f"an epoch of stage {stage} takes: {said}")
+    foreseen = {} if pace is None else {run.name: pace.seconds(run) for run in plan}
+    left = seconds_left(plan, per_epoch, foreseen, at_once=jobs)
+    if pace is not None:
+        print(f"the estimate is from {pace.source}, at the present load of this machine; starts are not counted")
+    print(f"time left: {'unknown' if left is None else f'at most about {as_time(left)}'}")
+
+
+def _tried(plan: Plan, cpus: int) -> Pace | None:
+    first, test = (next(run for run in plan if run.run_id == run_id) for run_id in ("training", "evaluating"))
+    try:
+        # as the processes of runs take it
+        return try_out(first, test, ROOT, threads=None if "OMP_NUM_THREADS" in os.environ else cpus)
+    except (RuntimeError, OSError, ValueError) as error:
+        cause = error.__cause__ or error
+        print(f"a step could not be tried here ({type(cause).__name__}: {cause}). Pass --seconds_per_epoch for a time.")
+        return None
 
 
 def _quoted(argument: str) -> str:
@@ -237,7 +270,7 @@ def main() -> None:
         signal.signal(ending, _end)
     signal.signal(signal.SIGINT, signal.default_int_handler)  # also where a shell started us in the background
     try:
-        fire.Fire(cross_validate)
+        call(cross_validate)
     except (ImportError, ValueError, OSError) as error:
         raise SystemExit(str(error)) from None
     except KeyboardInterrupt:

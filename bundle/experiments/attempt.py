@@ -3,21 +3,22 @@
 from __future__ import annotations
 
 import fcntl
+import hashlib
 import json
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
 from .plan import Run, command_of
 
-__all__ = ["LOG_FILE", "Outcome", "Workplace", "attempt", "is_finished", "try_lock"]
+__all__ = ["LOG_FILE", "RESUME_CONFIG", "Outcome", "Workplace", "attempt", "is_finished", "try_lock"]
 
 LOG_FILE = "run.log"
 LOCK_FILE = ".run.lock"
@@ -34,6 +35,7 @@ class Workplace:
         runner: arguments of Python in front of the run's own.
         cpus: threads of a run, unless OMP_NUM_THREADS is set; None leaves it to the libraries.
         options: further overrides that do not change results, such as num_workers.
+        configs: SHA-256 of each config as the plan knows it; no run starts with another.
         poll: seconds between two looks at a process.
         patience: seconds that a process which is asked to stop may take.
     """
@@ -43,17 +45,22 @@ class Workplace:
     runner: tuple[str, ...] = ("-m", "monai.bundle")
     cpus: int | None = None
     options: tuple[str, ...] = ()
+    configs: Mapping[str, str] = field(default_factory=dict)
     poll: float = 0.1
     patience: float = 20.0
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an attempt ended: ``reason`` is empty when it went well; ``epochs`` are those of a whole training."""
+    """How an attempt ended: ``reason`` is empty when it went well; ``epochs`` are those of a whole training.
+
+    ``hopeless`` says that no run of the plan can start any more.
+    """
 
     seconds: float
     reason: str = ""
     epochs: int | None = None
+    hopeless: bool = False
 
 
 def is_finished(run: Run, folder: str | os.PathLike) -> bool:
@@ -103,6 +110,8 @@ def attempt(run: Run, workplace: Workplace, stopped: Callable[[], bool] = lambda
     with lock:
         if is_finished(run, workplace.folder):
             return Outcome(time.monotonic() - began, epochs=_epochs(run, workplace.folder))
+        if changed := _changed_configs(workplace):
+            return Outcome(time.monotonic() - began, changed, hopeless=True)
         status = _process(run, workplace, stopped, lock.fileno())
     seconds = time.monotonic() - began
     if stopped():
@@ -114,6 +123,22 @@ def attempt(run: Run, workplace: Workplace, stopped: Callable[[], bool] = lambda
     if not is_finished(run, workplace.folder):
         return Outcome(seconds, "it ended without its results")
     return Outcome(seconds, epochs=_epochs(run, workplace.folder))
+
+
+def _changed_configs(workplace: Workplace) -> str:
+    """Which configs are others than those of the plan, so that its runs would not be comparable; empty for none."""
+    paths = {path: Path(workplace.root) / path for path in workplace.configs}
+    changed = [
+        path
+        for path, place in paths.items()
+        if not place.is_file() or hashlib.sha256(place.read_bytes()).hexdigest() != workplace.configs[path]
+    ]
+    if not changed:
+        return ""
+    return (
+        f"{', '.join(changed)} changed while the plan was under way, so no further run was started. Put back what the "
+        "runs before had and give the same call again, or begin anew with --overwrite."
+    )
 
 
 def _epochs(run: Run, folder: str | os.PathLike) -> int | None:

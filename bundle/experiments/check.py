@@ -13,7 +13,7 @@ import torch.distributed as dist
 from ..data.folds import PARTS, fold_items
 from ..data.provenance import fold_hash
 from ..networks.weights import card_problems, read_card
-from .check_config import override_problems, setting_problems
+from .check_config import config_problems
 from .check_data import data_problems
 from .command_line import CommandLine
 
@@ -38,12 +38,6 @@ def _world() -> tuple[int, int]:
     if dist.is_available() and dist.is_initialized():
         return dist.get_rank(), dist.get_world_size()
     return 0, 1
-
-
-def _config_problems(settings: Mapping[str, Any], command_line: CommandLine | None, world_size: int = 1) -> list[str]:
-    problems = override_problems(command_line)
-    named = {problem.split()[0].removeprefix("--").rstrip(":") for problem in problems}
-    return problems + [found for found in setting_problems(settings, world_size) if found.split()[0] not in named]
 
 
 def _are_paths(*values: Any) -> bool:
@@ -88,7 +82,7 @@ def check_training(settings: Mapping[str, Any], command_line: CommandLine | None
         ValueError: with every problem; a SystemExit with the same text where the runner's command line is known.
     """
     rank, world_size = _world()
-    problems = _config_problems(settings, command_line, world_size)
+    problems = config_problems(settings, command_line, world_size)
     if rank == 0:  # one process reads the images; the others would find the same
         problems += _fold_problems(settings, PARTS[:2])
     if world_size > 1:
@@ -104,7 +98,7 @@ def check_evaluation(settings: Mapping[str, Any], command_line: CommandLine | No
     Raises:
         ValueError: with every problem; a SystemExit with the same text where the runner's command line is known.
     """
-    problems = _config_problems({**settings, "resume": False, "init_checkpoint": None}, command_line)
+    problems = config_problems({**settings, "resume": False, "init_checkpoint": None}, command_line)
     problems += _model_problems(settings)
     if settings["part"] not in PARTS:
         problems.append(f"part is {settings['part']!r}, expected one of {', '.join(PARTS)}.")
@@ -149,7 +143,7 @@ def check_inference(settings: Mapping[str, Any], command_line: CommandLine | Non
     Raises:
         ValueError: with every problem; a SystemExit with the same text where the runner's command line is known.
     """
-    problems = _config_problems(settings, command_line) + _model_problems(settings)
+    problems = config_problems(settings, command_line) + _model_problems(settings)
     if _are_paths(settings["dataset_dir"]) and not Path(settings["dataset_dir"]).is_dir():
         problems.append(f"there is no folder {settings['dataset_dir']}. Pass --dataset_dir IMAGES.")
     _raise_if(problems, "inference", command_line)

@@ -14,13 +14,25 @@ from typing import Any
 import torch
 from monai.bundle import ComponentLocator, ConfigParser
 
+from ..dicom.transfer_syntax import SYNTAXES
+from ..inference.save_dicom import ALSO
+from ..metrics.image_quality import VIF_SMALLEST
 from .command_line import CommandLine
 
-__all__ = ["override_problems", "setting_problems"]
+__all__ = ["config_problems", "override_problems", "setting_problems"]
 
 REFERENCES = ("$", "@", "%")  # a text that the parser evaluates
 NONE = "'$None'"  # the runner drops an override that is None, but not an expression that gives it
 TEXT_FOR_VALUE = {"true": "True", "false": "False", "null": NONE, "none": NONE}
+
+
+def config_problems(
+    settings: Mapping[str, Any], command_line: CommandLine | None, world_size: int = 1, here: bool = True
+) -> list[str]:
+    """Problems of the overrides, then those of the settings that no override was already blamed for."""
+    problems = override_problems(command_line)
+    named = {problem.split()[0].removeprefix("--").rstrip(":") for problem in problems}
+    return problems + [found for found in setting_problems(settings, world_size, here) if found.split()[0] not in named]
 
 
 def override_problems(command_line: CommandLine | None) -> list[str]:
@@ -98,14 +110,22 @@ NUMBERS: dict[str, tuple[float, bool]] = {
     "lambda_identity": (0, False),
     "gamma": (0, False),
     "pool_size": (0, True),
+    "num_writers": (0, True),
+    "time_limit": (1, False),
 }
 OPTIONAL = ("micro_batch_size",)
 PATHS = ("dataset_dir", "datalist", "folds", "ckpt_dir", "output_dir", "ckpt_path")
-FLAGS = ("resume", "overwrite")
+FLAGS = ("resume", "overwrite", "visible_mark", "unknown_is_le")
 
 
-def setting_problems(settings: Mapping[str, Any], world_size: int = 1) -> list[str]:
-    """Root keys whose value cannot work: numbers out of range, precision, device, checkpoints that are not there."""
+def setting_problems(settings: Mapping[str, Any], world_size: int = 1, here: bool = True) -> list[str]:
+    """Root keys whose value cannot work: numbers out of range, precision, device, checkpoints that are not there.
+
+    Args:
+        settings: the root keys of a run, resolved; ``with_vif`` says that VIF is computed.
+        world_size: processes that share a batch.
+        here: whether this machine is to carry it out; else its devices do not matter.
+    """
     problems = []
     for name, (lowest, whole) in NUMBERS.items():
         if name not in settings or (settings[name] is None and name in OPTIONAL):
@@ -116,33 +136,59 @@ def setting_problems(settings: Mapping[str, Any], world_size: int = 1) -> list[s
     image_size, batch_size = settings.get("image_size"), settings.get("batch_size")
     if isinstance(image_size, int) and image_size % 4:
         problems.append(f"image_size is {image_size}, expected a multiple of 4 (the generator halves it twice).")
+    if isinstance(image_size, int) and settings.get("with_vif") and 32 <= image_size < VIF_SMALLEST:
+        problems.append(
+            f"image_size is {image_size}, but VIF needs images of {VIF_SMALLEST} px: pass --image_size "
+            f"{math.ceil(VIF_SMALLEST / 4) * 4} or more, or leave VIF out (--evaluate#metrics#with_vif False)."
+        )
     if isinstance(batch_size, int) and batch_size % world_size:
         problems.append(
             f"batch_size {batch_size} cannot be shared by {world_size} processes: pass a multiple of {world_size}."
         )
-    problems += _precision_and_device_problems(settings)
+    problems += _precision_and_device_problems(settings, here)
     for name in PATHS:
         if name in settings and not isinstance(settings[name], str | os.PathLike):
             problems.append(f"{name} is {settings[name]!r}, expected a path as text. Write --{name} ./NAME.")
     for name in FLAGS:
         if name in settings and not isinstance(settings[name], bool):
             problems.append(f"{name} is {settings[name]!r}, expected True or False.")
-    return problems + _checkpoint_problems(settings)
+    return problems + _dicom_problems(settings) + _checkpoint_problems(settings)
+
+
+def _dicom_problems(settings: Mapping[str, Any]) -> list[str]:
+    """Of the form in which a batch of exams is written."""
+    problems = []
+    syntax, also, window = (settings.get(name) for name in ("transfer_syntax", "also", "des_window"))
+    if syntax is not None and syntax not in SYNTAXES:
+        problems.append(f"transfer_syntax is {syntax!r}, expected one of {', '.join(SYNTAXES)}.")
+    if also is not None and not (isinstance(also, list | tuple) and set(also) <= set(ALSO)):
+        problems.append(f"also is {also!r}, expected a list of some of {', '.join(ALSO)}. Write --also \"['png']\".")
+    if window is not None and not (
+        isinstance(window, list | tuple)
+        and len(window) == 2
+        and all(_is_number(value, whole=False) for value in window)
+        and window[1] > 0
+        and window[0] + window[1] / 2 > 0
+    ):
+        problems.append(
+            f"des_window is {window!r}, expected [centre, width] of a DES image in its stored values, width above 0."
+        )
+    return problems
 
 
 def _is_number(value: Any, whole: bool) -> bool:
     return isinstance(value, int if whole else int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def _precision_and_device_problems(settings: Mapping[str, Any]) -> list[str]:
+def _precision_and_device_problems(settings: Mapping[str, Any], here: bool) -> list[str]:
     problems = []
     try:
         device = torch.device(settings["device"])
     except (RuntimeError, TypeError) as error:
         return [f"device is {settings['device']!r}, expected cpu, cuda or cuda:N ({str(error).splitlines()[0]})."]
-    if device.type == "cuda" and not torch.cuda.is_available():
+    if here and device.type == "cuda" and not torch.cuda.is_available():
         problems.append(f"device is {device}, but this machine has no CUDA device. Pass --device cpu.")
-    elif device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    elif here and device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         problems.append(f"device is {device}, but this machine has cuda:0 to cuda:{torch.cuda.device_count() - 1}.")
     precision = settings.get("precision", "fp32")
     if precision not in ("fp32", "bf16", "fp16"):

@@ -42,6 +42,7 @@ class Run:
         needs: names of the runs that must be done before.
         config_files, overrides: the runner's arguments.
         max_epochs: of a training, where it is known.
+        pairs: in each part of the data that it goes through, where that is known.
         epochs: that it took; an early stop may have made them fewer.
         state, attempts: how far it is, how often it was started.
         seconds: that its attempts took; those that ended with the whole program are not counted.
@@ -58,6 +59,7 @@ class Run:
     config_files: list[str]
     overrides: dict[str, Any]
     max_epochs: int | None = None
+    pairs: dict[str, int] = field(default_factory=dict)
     state: State = State.WAITING
     attempts: int = 0
     seconds: float = 0.0

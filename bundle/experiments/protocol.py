@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from ..data.datalist import case_items, datalist_hash, read_datalist
 from ..data.folds import read_folds
-from ..keys import BatchKeys
-from .plan import NONE, Plan, Run
+from ..keys import BatchKeys, CaseKeys
+from .check_plan import plan_problems
+from .plan import Plan, Run
+from .same_images import ListedImage, same_image_problems
 
 __all__ = ["SET_BY_PROTOCOL", "build_plan"]
 
+logger = logging.getLogger(__name__)
 # root keys that the protocol itself sets -> the option to use
 SET_BY_PROTOCOL = {
     "dataset_dir": "--dataset_dir",
@@ -43,6 +48,7 @@ def build_plan(
     keep_images: bool = True,
     detectability: bool = False,
     root: str | os.PathLike = ".",
+    here: bool = True,
 ) -> Plan:
     """Plan the cross-validation of arXiv 2505.03018, after a check of all that it is given.
 
@@ -57,6 +63,7 @@ def build_plan(
         keep_images: keep the images of the test parts, for the report.
         detectability: add lesion Dice and a kernel distance to the evaluations, which take longer.
         root: the repository, from where the runs start.
+        here: whether the runs are to be on this machine; else its devices do not matter.
 
     Raises:
         ValueError: with every problem at once.
@@ -68,7 +75,9 @@ def build_plan(
     if pretrain_dir is not None:
         of_stage.append(("pretrain_dir", Path(pretrain_dir).resolve()))
     studies = {option: _study(path, problems) for option, path in of_stage}
-    problems += _shared_image_problems(studies)
+    problems += _same_list_problems(studies) or same_image_problems(
+        {option: study["images"] for option, study in reversed(studies.items()) if study}
+    )
     k: int = studies["dataset_dir"].get("k", 0)
     problems += _choice_problems(gammas, folds, k)
     problems += [
@@ -87,7 +96,8 @@ def build_plan(
         on_request = {"keep_images": keep_images, "detectability": detectability}
         of_evaluation = {name: True for name, wanted in on_request.items() if wanted}
         plan.runs = _runs(folder, dict(of_stage), whole, chosen, overlays, overrides, of_evaluation)
-        problems += _config_problems(plan, root)
+        _count_pairs(plan, {1: studies.get("pretrain_dir", {}), 2: studies["dataset_dir"]})
+        problems += plan_problems(plan, root, here)
     if problems:
         listed = "\n".join(f"  {number}. {problem}" for number, problem in enumerate(problems, start=1))
         raise ValueError(f"the cross-validation cannot start, {len(problems)} problem(s):\n{listed}")
@@ -155,22 +165,42 @@ def _study(path: Path, problems: list[str]) -> dict[str, Any]:
         "datalist_hash": datalist_hash(datalist),
         "folds_hash": _sha256(json.dumps(folds["folds"], sort_keys=True).encode()),
     }
-    items = case_items(datalist, path)
-    images = {Path(item[key]).resolve() for item in items for key in (BatchKeys.LE, BatchKeys.DES)}
+    images = [
+        ListedImage(Path(item[key]).resolve(), item[CaseKeys.PATIENT_ID], folds["folds"][item[CaseKeys.PATIENT_ID]])
+        for item in case_items(datalist, path)
+        for key in (BatchKeys.LE, BatchKeys.DES)
+    ]
     return {"hashes": hashes, "k": folds["k"], "images": images}
 
 
-def _shared_image_problems(studies: Mapping[str, Mapping[str, Any]]) -> list[str]:
+def _same_list_problems(studies: Mapping[str, Mapping[str, Any]]) -> list[str]:
     first, second = studies.get("pretrain_dir", {}), studies["dataset_dir"]
-    shared = first.get("images", set()) & second.get("images", set())
-    same_list = bool(first and second) and first["hashes"]["datalist_hash"] == second["hashes"]["datalist_hash"]
-    if not shared and not same_list:
+    if not first or not second:
         return []
-    what = "is the list of --dataset_dir" if same_list else f"has {len(shared)} image file(s) of --dataset_dir"
-    return [
-        f"--pretrain_dir {what}: patients that stage 1 trains on would stand in the test parts of stage 2. "
-        "Pass another data set, or leave --pretrain_dir out."
-    ]
+    if first["hashes"]["datalist_hash"] == second["hashes"]["datalist_hash"]:
+        return [
+            "--pretrain_dir is the list of --dataset_dir: patients that stage 1 trains on would stand in the test "
+            "parts of stage 2. Pass another data set, or leave --pretrain_dir out."
+        ]
+    shared = len({image.patient for image in first["images"]} & {image.patient for image in second["images"]})
+    if shared:
+        logger.warning(
+            f"{shared} patient id(s) stand in both lists, {first['hashes']['datalist']!r} and "
+            f"{second['hashes']['datalist']!r}. Ids may coincide by chance; if these are the same women, stage 1 would "
+            "train on test patients of stage 2: take them out of its list."
+        )
+    return []
+
+
+def _count_pairs(plan: Plan, study_of_stage: Mapping[int, Mapping[str, Any]]) -> None:
+    """Tell each run how many pairs it goes through, for an estimate of its time."""
+    for run in plan:
+        study = study_of_stage[run.stage]
+        images = Counter(image.fold for image in study["images"])
+        test, validation = (images[fold % study["k"]] // 2 for fold in (run.fold, run.fold + 1))
+        training = len(study["images"]) // 2 - test - validation
+        run.pairs = {"training": training}
+        run.pairs |= {"validation": validation} if run.run_id == "training" else {"test": test}
 
 
 def _choice_problems(gammas: Sequence[Any], folds: Sequence[Any] | None, k: int) -> list[str]:
@@ -185,27 +215,6 @@ def _choice_problems(gammas: Sequence[Any], folds: Sequence[Any] | None, k: int)
         bounds = f"different folds from 0 to {k - 1}" if k else "different whole numbers"
         problems.append(f"folds is {list(folds)}, expected {bounds}, or all.")
     return problems
-
-
-def _config_problems(plan: Plan, root: Path) -> list[str]:
-    """Overrides that no run would take; and the epochs of each training, which come from the same merged config."""
-    from monai.bundle import ConfigParser
-
-    from .check_config import override_problems
-    from .command_line import CommandLine
-
-    problems: dict[str, None] = {}
-    merged: dict[tuple[str, ...], Any] = {}
-    for run in plan:
-        files = tuple(str(root / path) for path in run.config_files)
-        if files not in merged:
-            merged[files] = ConfigParser.load_config_files(list(files)).get("max_epochs")
-            given = run.overrides.items()
-            ids = {name.replace("#", "::"): NONE if value is None else value for name, value in given}
-            problems |= dict.fromkeys(override_problems(CommandLine(list(files), ids)))
-        epochs = run.overrides.get("max_epochs", merged[files])
-        run.max_epochs = epochs if run.run_id == "training" and isinstance(epochs, int) else None
-    return list(problems)
 
 
 def _relative(path: Path, root: Path) -> str:

@@ -33,6 +33,7 @@ def carry_out(
         changed: is told of the plan after each change, and every second.
 
     Raises:
+        ValueError: when an outcome says that no further run can start.
         KeyboardInterrupt: and whatever else ends it early; the runs that were under way then wait again.
     """
     underway: dict[Future[Outcome], Run] = {}
@@ -51,6 +52,8 @@ def carry_out(
             ended, _ = wait(underway, timeout=1, return_when=FIRST_COMPLETED)
             for future in ended:
                 run = underway[future]
+                if future.exception() is None and future.result().hopeless:
+                    raise ValueError(future.result().reason)
                 _take_in(run, future)
                 failures[run.name] += run.state == State.FAILED
                 if run.state == State.FAILED and failures[run.name] <= retries:

@@ -6,8 +6,10 @@ import hashlib
 import json
 import os
 import platform
+import subprocess
 import time
 from collections.abc import Mapping
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,7 @@ from ..networks.weights import save_bytes
 
 __all__ = ["RunRecord", "package_versions"]
 
+ROOT = Path(__file__).parents[2]
 PACKAGES = (
     "seg-cyclegan-cesm",
     "monai",
@@ -32,14 +35,35 @@ PACKAGES = (
 
 
 def package_versions() -> dict[str, str]:
-    """Versions of Python and of the packages that results depend on."""
-    versions = {"python": platform.python_version()}
+    """Versions of Python and of the packages that results depend on, and the commit of this code."""
+    versions = {"python": platform.python_version(), "commit": commit()}
     for name in PACKAGES:
         try:
             versions[name] = version(name)
         except PackageNotFoundError:
             versions[name] = "not installed"
     return versions
+
+
+@cache
+def commit(root: Path = ROOT) -> str:
+    """The git commit that is checked out, ``..., changed`` where files of it were edited, or ``unknown``."""
+    try:
+        top, head, changed = (
+            subprocess.run(
+                ["git", "--no-optional-locks", "-C", str(root), *words], capture_output=True, text=True, check=True
+            ).stdout.strip()
+            for words in (
+                ("rev-parse", "--show-toplevel"),
+                ("rev-parse", "HEAD"),
+                ("status", "--porcelain", "--untracked-files=no"),
+            )
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return "unknown"
+    if Path(top).resolve() != root.resolve():  # installed below the checkout of something else
+        return "unknown"
+    return f"{head}, changed" if changed else head
 
 
 class RunRecord:

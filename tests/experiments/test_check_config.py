@@ -249,3 +249,19 @@ class TestCheckpoints:
 
     def test_a_ckpt_dir_that_is_no_path_is_said_once(self, problems):
         assert len(problems(ckpt_dir=7, resume=True)) == 1
+
+
+def test_vif_needs_larger_images_where_it_is_computed(settings_of, tmp_path):
+    (problem,) = setting_problems(settings_of(tmp_path, image_size=40, with_vif=True))
+    assert problem.startswith("image_size is 40, but VIF needs images of 41 px: pass --image_size 44 or more")
+    assert setting_problems(settings_of(tmp_path, image_size=44, with_vif=True)) == []
+    assert setting_problems(settings_of(tmp_path, image_size=40, with_vif=False)) == []
+
+
+def test_devices_of_this_machine_do_not_matter_elsewhere(settings_of, tmp_path, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    settings = settings_of(tmp_path, device="cuda:3", precision="fp16")
+    assert setting_problems(settings, here=False) == []
+    (problem,) = setting_problems(settings)
+    assert problem == "device is cuda:3, but this machine has no CUDA device. Pass --device cpu."
+    assert "device is 'gpu', expected cpu" in setting_problems({**settings, "device": "gpu"}, here=False)[0]

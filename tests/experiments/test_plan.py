@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+from datetime import UTC, datetime
 
 import pytest
 
 from bundle.experiments.command_line import read_command_line
-from bundle.experiments.estimate import as_time, seconds_left, seconds_per_epoch
+from bundle.experiments.estimate import as_time, seconds_left, seconds_per_epoch, under_way
 from bundle.experiments.plan import Plan, Run, State, command_of
 
 
@@ -124,17 +126,50 @@ def test_none_reaches_the_config_as_an_expression():
 
 
 def test_time_left_is_unknown_until_an_epoch_was_measured(plan):
-    assert seconds_per_epoch(plan) is None
+    assert seconds_per_epoch(plan, 2) is None
     assert seconds_left(plan) is None
     # 3 trainings of 10 epochs and an evaluation, which counts as an epoch
     assert seconds_left(plan, per_epoch=2) == 3 * 20 + 2
     assert seconds_left(plan, per_epoch=2, at_once=2) == 31
     first = plan["first"]
     first.state, first.attempts, first.seconds, first.epochs = State.DONE, 1, 20.0, 4  # stopped early: 5 s an epoch
-    assert seconds_per_epoch(plan) == 5
+    assert seconds_per_epoch(plan, 2) == 5
     assert seconds_left(plan) == 2 * 50 + 5
     first.attempts = 2  # its seconds may lack those of a killed attempt
-    assert seconds_per_epoch(plan) is None
+    assert seconds_per_epoch(plan, 2) is None
+
+
+def test_what_is_measured_counts_more_than_what_is_foreseen_each_stage_by_itself(plan):
+    foreseen = {"first": 100.0, "a": 300.0, "a/eval": 7.0, "b": 300.0}
+    assert seconds_left(plan, foreseen=foreseen) == 707
+    first = plan["first"]
+    first.stage, first.state, first.attempts, first.seconds, first.epochs = 1, State.DONE, 1, 40.0, 10
+    assert (seconds_per_epoch(plan, 1), seconds_per_epoch(plan, 2)) == (4, None)
+    assert seconds_left(plan, foreseen=foreseen) == 607
+    assert seconds_left(plan) is None
+    for run in plan:  # without a forecast stage 2 takes as long a pair as stage 1 did
+        run.pairs = {"training": 8, "validation": 2} if run is first else {"training": 16, "validation": 4}
+    assert seconds_left(plan) == 2 * 10 * 8 + 8
+    plan["a"].state, plan["a"].attempts, plan["a"].seconds, plan["a"].epochs = State.DONE, 1, 90.0, 10
+    plan["a/eval"].state, plan["a/eval"].seconds = State.DONE, 3.0
+    assert seconds_left(plan, foreseen=foreseen) == 90
+    plan["b"].state = State.DONE
+    plan["a/eval"].state = State.WAITING
+    assert seconds_left(plan, foreseen=foreseen) == 7
+
+
+def test_a_run_is_under_way_when_its_process_has_begun_to_write(plan):
+    for name in ("a", "b"):
+        plan[name].state, plan[name].began = State.RUNNING, "2026-01-01T12:00:00+0000"
+        (plan.folder / name).mkdir()
+    assert under_way(plan) == []  # tasks that wait for a place in a cluster
+    began = datetime(2026, 1, 1, 12, tzinfo=UTC).timestamp()
+    for name, written in (("a", began + 1), ("b", began - 60)):  # b's log is of a former attempt
+        (plan.folder / name / "run.log").touch()
+        os.utime(plan.folder / name / "run.log", (written, written))
+    assert names(under_way(plan)) == ["a"]
+    plan["a"].state = State.DONE
+    assert under_way(plan) == []
 
 
 def test_time_for_a_reader():

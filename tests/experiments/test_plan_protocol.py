@@ -7,8 +7,10 @@ import shutil
 from pathlib import Path
 
 import pytest
+import torch
 
 from bundle.data import write_folds
+from bundle.data.folds import PARTS, fold_items
 from bundle.experiments.plan import Plan
 from bundle.experiments.protocol import build_plan
 from bundle.phantom import write_study
@@ -146,3 +148,75 @@ def test_stage_1_must_not_see_the_test_patients_of_stage_2(planned, phantom, stu
     write_folds(study / "datalist.json", k=3, overwrite=True)
     with pytest.raises(ValueError, match=r"--pretrain_dir has 46 image file\(s\) of --dataset_dir"):
         planned(pretrain_dir=study)
+
+
+@pytest.mark.parametrize(
+    ("overrides", "said"),
+    [
+        ({"device": "gpu"}, r"device is 'gpu', expected cpu"),
+        ({"batch_size": 0}, r"batch_size is 0, expected a whole number of at least 1"),
+        ({"image_size": 30}, r"1. image_size is 30, expected a whole number of at least 32"),
+        ({"image_size": 40}, r"image_size is 40, but VIF needs images of 41 px"),
+        ({"max_epochs": "$1 / 0"}, r"cannot be read: ZeroDivisionError: division by zero"),
+        ({"max_epochs": 0, "precision": "half"}, r"cannot start, 2 problem\(s\)"),
+    ],
+)
+def test_what_every_run_would_refuse_is_refused_before_the_first_one(overrides, said, planned):
+    with pytest.raises(ValueError, match=said):
+        planned(overrides=overrides)
+
+
+def test_small_images_are_fine_where_vif_is_left_out(planned, tmp_path):
+    overlay = tmp_path / "mine.json"
+    overlay.write_text('{"about": "small", "image_size": 40}')
+    with pytest.raises(ValueError, match="VIF needs"):
+        planned(config_files=[overlay])
+    bare = json.loads((ROOT / "configs/evaluate.json").read_text())
+    bare["evaluate"]["metrics"]["with_vif"] = False
+    root = tmp_path / "root"
+    shutil.copytree(ROOT / "configs", root / "configs")
+    (root / "configs/evaluate.json").write_text(json.dumps(bare))
+    assert planned(config_files=[overlay], root=root).runs
+
+
+def test_a_plan_for_other_machines_may_ask_for_their_devices(planned, monkeypatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ValueError, match="this machine has no CUDA device"):
+        planned(overrides={"device": "cuda:1"})
+    assert planned(overrides={"device": "cuda:1"}, here=False).runs
+
+
+def test_each_run_knows_how_many_pairs_it_goes_through(planned, phantom, public):
+    plan = planned()
+    for run in plan:
+        place = public if run.stage == 1 else phantom
+        of_part = {
+            part: len(fold_items(place / "datalist.json", place / "folds.json", run.fold, part)) for part in PARTS
+        }
+        last = "validation" if run.run_id == "training" else "test"
+        assert run.pairs == {"training": of_part["training"], last: of_part[last]}
+
+
+def test_copies_of_images_are_found_under_other_names(planned, study, public, phantom):
+    datalist = json.loads((study / "datalist.json").read_text())
+    theirs = json.loads((public / "datalist.json").read_text())
+    datalist["cases"][0]["des"] = "renamed.png"
+    shutil.copy(public / theirs["cases"][3]["des"], study / "renamed.png")
+    (study / "datalist.json").write_text(json.dumps(datalist))
+    write_folds(study / "datalist.json", k=3, overwrite=True)
+    with pytest.raises(ValueError, match=r"--pretrain_dir has 1 image file\(s\) of --dataset_dir \(.*renamed.png\)"):
+        planned(dataset_dir=study)
+    folds = json.loads((study / "folds.json").read_text())["folds"]
+    first, *others = datalist["cases"]
+    other = next(case for case in others if folds[case["patient_id"]] != folds[first["patient_id"]])
+    shutil.copy(study / other["des"], study / "renamed.png")
+    with pytest.raises(ValueError, match=r"--dataset_dir has 1 image file\(s\) with patients of different folds"):
+        planned(dataset_dir=study, pretrain_dir=None)
+
+
+def test_patient_ids_of_both_lists_are_a_warning(planned, caplog):
+    planned()
+    assert "6 patient id(s) stand in both lists" in caplog.text
+    caplog.clear()
+    planned(pretrain_dir=None)
+    assert caplog.text == ""

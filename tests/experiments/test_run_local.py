@@ -19,6 +19,8 @@ from bundle.experiments.choice import choose_gamma
 from bundle.experiments.plan import Plan, State
 from bundle.experiments.run_local import local_runs
 from bundle.experiments.schedule import carry_out
+from bundle.experiments.trial import Pace
+from scripts.command_line import call
 
 FAKE = (str(Path(__file__).with_name("fake_runner.py")),)
 ROOT = Path(__file__).parents[2]
@@ -75,8 +77,6 @@ def test_detectability_is_handed_to_the_evaluations(runs):
     training, evaluation = (runs.folder / f"gamma_0/fold_0{place}/run.log" for place in ("", "/eval"))
     assert "--detectability=True" in evaluation.read_text()
     assert "--detectability" not in training.read_text()
-    with pytest.raises(ValueError, match="detectability is 'false', expected True or False"):
-        runs(detectability="false")
 
 
 def test_called_again_nothing_runs_again_but_what_was_removed(runs):
@@ -93,11 +93,74 @@ def test_the_dry_run_prints_the_plan_and_writes_nothing(runs, capsys):
     printed = capsys.readouterr().out
     assert "gamma_35/fold_0/eval  evaluating  waiting          gamma_35/fold_0" in printed
     assert "1 training(s) and 1 evaluation(s) left, 1 at once" in printed
-    assert "time left: at most 0:00:40" in printed  # three epochs, and one for the evaluation
+    assert "an epoch of stage 2 takes: 10.0 s, as given" in printed
+    assert "time left: at most about 0:00:40" in printed  # three epochs, and one for the evaluation
     assert "run training \"--config_file=['configs/train.json']\"" in printed
-    command.cross_validate(runs.study, runs.folder, dry_run=True)
-    assert "an epoch takes: unknown" in capsys.readouterr().out
     assert not runs.folder.exists()
+
+
+def test_the_dry_run_tries_a_step_until_runs_are_done(runs, capsys, monkeypatch):
+    pace = Pace(training=1, validation=2, evaluation=4, reading=0, source="a guess")
+    monkeypatch.setattr(command, "try_out", lambda *_, **__: pace)
+    arguments = {"gammas": 35, "folds": 0, "jobs": 1, "overrides": {"max_epochs": 3}}
+    runs(dry_run=True, **arguments)
+    printed = capsys.readouterr().out
+    assert "an epoch of stage 2 takes: about 24.0 s, an estimate" in printed  # 8 pairs train, 8 validate
+    assert "the estimate is from a guess, at the present load of this machine" in printed
+    assert "time left: at most about 0:01:44" in printed  # 3 epochs, and 8 pairs of the test part
+    monkeypatch.setattr(command, "try_out", None)
+    runs(**arguments)
+    runs(dry_run=True, **arguments)
+    printed = capsys.readouterr().out
+    assert "s, as the runs took that are done" in printed
+    assert "time left: at most about 0:00:00" in printed
+
+
+def test_where_nothing_can_be_tried_the_plan_is_printed_and_the_reason(runs, capsys, monkeypatch):
+    def fail(*_, **__):
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(command, "try_out", fail)
+    runs(dry_run=True)
+    printed = capsys.readouterr().out
+    assert "a step could not be tried here (RuntimeError: no memory). Pass --seconds_per_epoch for a time." in printed
+    assert "an epoch of stage 2 takes: unknown\ntime left: unknown" in printed
+
+
+def test_the_command_line_refuses_values_of_another_kind(runs):
+    arguments = ["--dataset_dir", str(runs.study), "--output", str(runs.folder)]
+    with pytest.raises(
+        ValueError, match=r"--detectability is 'false', expected True or False\.\n--seconds_per_epoch is"
+    ):
+        call(command.cross_validate, arguments=[*arguments, "--detectability=false", "--seconds_per_epoch=fast"])
+    with pytest.raises(ValueError, match=r"gammas is \['a'\], expected"):  # gammas, folds, overrides as Fire reads them
+        call(command.cross_validate, arguments=[*arguments, "--gammas=a", "--overrides={'max_epochs': 2}"])
+
+
+def test_a_config_that_changed_ends_the_plan_with_a_clear_line(runs, tmp_path, monkeypatch):
+    overlay = tmp_path / "mine.json"
+    overlay.write_text('{"about": "short", "max_epochs": 3}')
+    monkeypatch.setenv("FAKE_FAILURES", "gamma_0/fold_0/eval:1")
+    written = Plan.write
+
+    def change(plan):
+        written(plan)
+        if plan["gamma_0/fold_0"].state == State.DONE:
+            overlay.write_text('{"about": "longer", "max_epochs": 4}')
+
+    monkeypatch.setattr(Plan, "write", change)
+    arguments = {"config_file": str(overlay), "gammas": 0, "folds": 0, "jobs": 1}
+    with pytest.raises(
+        ValueError, match=r"mine.json changed while the plan was under way, so no further run was start"
+    ):
+        runs(**arguments)
+    monkeypatch.setattr(Plan, "write", written)
+    states = [run.state for run in Plan.read(runs.folder)]
+    assert states == [State.DONE, State.WAITING]
+    with pytest.raises(ValueError, match=r"config_files.*mine\.json: the plan on disk has"):
+        runs(**arguments)
+    overlay.write_text('{"about": "short", "max_epochs": 3}')
+    assert {run.state for run in runs(**arguments)} == {State.DONE}
 
 
 def test_a_failed_run_is_tried_again(runs, monkeypatch):
@@ -184,6 +247,9 @@ def test_wrong_arguments(runs):
         ({"backend": "slurm"}, "backend is 'slurm', expected local or ray"),
         ({"jobs": 0}, "jobs is 0, expected a whole number of at least 1"),
         ({"retries": -1}, "retries is -1, expected a whole number of at least 0"),
+        ({"num_workers": -1}, "num_workers is -1, expected a whole number of at least 0"),
+        ({"gpus_per_run": -0.5}, "gpus_per_run is -0.5, expected a number of at least 0"),
+        ({"seconds_per_epoch": 0}, "seconds_per_epoch is 0, expected a number above 0"),
         ({"overrides": "max_epochs"}, "overrides is 'max_epochs', expected a mapping"),
     ):
         with pytest.raises(ValueError, match=said):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import platform
+import shutil
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -83,6 +85,37 @@ def test_versions_name_what_is_not_installed(monkeypatch):
     versions = package_versions()
     assert versions == {
         "python": platform.python_version(),
+        "commit": run_record.commit(),
         "torch": torch.__version__,
         "no-such-package-at-all": "not installed",
     }
+
+
+def test_the_commit_of_a_checkout_and_whether_it_was_edited(tmp_path, monkeypatch):
+    def git(*words):
+        names = ["-c", "user.email=somebody@example.org", "-c", "user.name=Somebody"]
+        done = subprocess.run(["git", "-C", tmp_path, *names, *words], check=True, capture_output=True, text=True)
+        return done.stdout.strip()
+
+    def commit(place=tmp_path):
+        run_record.commit.cache_clear()
+        return run_record.commit(place)
+
+    if shutil.which("git") is None:
+        pytest.skip("git is not installed")
+    assert commit() == "unknown"
+    git("init", "--quiet")
+    assert commit() == "unknown"  # no commit yet
+    (tmp_path / "code.py").write_text("1")
+    git("add", "code.py")
+    git("commit", "--quiet", "-m", "first")
+    head = git("rev-parse", "HEAD")
+    assert commit() == head
+    (tmp_path / "notes.txt").write_text("not part of it")
+    assert commit() == head
+    (tmp_path / "code.py").write_text("2")
+    assert commit() == f"{head}, changed"
+    (tmp_path / "site-packages").mkdir()
+    assert commit(tmp_path / "site-packages") == "unknown"  # below the checkout of something else
+    monkeypatch.setenv("PATH", "")
+    assert commit() == "unknown"

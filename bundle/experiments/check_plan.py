@@ -1,0 +1,73 @@
+"""What every run of a plan would refuse, and what only shows when a training is over: found before the first one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from .plan import NONE, Plan, Run
+
+if TYPE_CHECKING:
+    from monai.bundle import ConfigParser
+
+    from .command_line import CommandLine
+
+__all__ = ["config_of", "plan_problems"]
+
+
+def config_of(run: Run, root: Path) -> ConfigParser:
+    """The merged config of a run, its overrides included, not yet parsed."""
+    from monai.bundle import ConfigParser
+
+    line = _command_line(run, root)
+    parser = ConfigParser(config=ConfigParser.load_config_files(line.config_files))
+    parser.update(line.overrides)
+    return parser
+
+
+def _command_line(run: Run, root: Path) -> CommandLine:
+    from .command_line import CommandLine
+
+    files = [str(root / path) for path in run.config_files]
+    given = run.overrides.items()
+    return CommandLine(files, {name.replace("#", "::"): NONE if value is None else value for name, value in given})
+
+
+def plan_problems(plan: Plan, root: Path, here: bool = True) -> list[str]:
+    """Problems of the configs that runs are made of; and tells the trainings of the plan how many epochs they have.
+
+    Args:
+        plan: whose runs differ in fold, gamma and places alone where they have the same configs.
+        root: the repository.
+        here: whether the runs are to be on this machine; else its devices do not matter.
+    """
+    from .check_config import config_problems
+
+    problems: dict[str, None] = {}
+    epochs: dict[tuple[str, ...], Any] = {}
+    for run in plan:
+        files = tuple(run.config_files)
+        if files not in epochs:
+            try:
+                settings = _settings(run, root)
+            except Exception as error:  # an expression may raise anything
+                cause = error.__cause__ or error
+                problems[f"{' + '.join(files)} cannot be read: {type(cause).__name__}: {cause}."] = None
+                settings = None
+            line = _command_line(run, root)
+            found = config_problems(settings, line, here=here) if settings is not None else []
+            problems |= dict.fromkeys(found)
+            epochs[files] = (settings or {}).get("max_epochs")
+        run.max_epochs = epochs[files] if run.run_id == "training" and isinstance(epochs[files], int) else None
+    return list(problems)
+
+
+def _settings(run: Run, root: Path) -> dict[str, Any]:
+    """The root keys of a run, resolved; without the checkpoint that another run of the plan is still to make."""
+    parser = config_of(run, root)
+    settings = dict(parser.get_parsed_content("settings"))
+    if "init_checkpoint" in run.overrides or run.run_id == "evaluating":
+        settings |= {"init_checkpoint": None, "resume": False}
+    if run.run_id == "evaluating":
+        settings.setdefault("with_vif", parser.get_parsed_content("evaluate::metrics::with_vif", default=False))
+    return settings
