@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pandas as pd
+from scipy import stats
 
 from .averages import by_image, by_patient
 from .models import models_of
@@ -42,12 +43,12 @@ def agreement(table: pd.DataFrame, resamples: int = 2000, seed: int = 0, fewest:
     Args:
         table: made by ``comparable``.
         resamples, seed: of the bootstrap interval of the bias.
-        fewest: below so many patients there is no interval.
+        fewest: below so many patients there is no interval, of bias or slope.
 
     Returns:
-        columns ``model patients real virtual bias low high lower_limit upper_limit slope``; ``slope`` is that of the
-        virtual contrast over the real one (1 follows it, 0 does not see it), NaN below three patients or
-        without spread.
+        columns ``model patients real virtual bias low high lower_limit upper_limit slope slope_low slope_high``;
+        ``slope`` is that of the virtual contrast over the real one (1 follows it, 0 does not see it), with its 95 % t
+        interval (least squares), NaN below three patients or without spread.
     """
     rows = []
     for model in models_of(table, floors=True):
@@ -59,5 +60,8 @@ def agreement(table: pd.DataFrame, resamples: int = 2000, seed: int = 0, fewest:
         row |= {"bias": bias, "low": low, "high": high, "lower_limit": lower, "upper_limit": upper}
         spread = pairs["real"].var(ddof=1)
         known = len(pairs) >= 3 and spread > 0
-        rows.append(row | {"slope": pairs["real"].cov(pairs["virtual"]) / spread if known else float("nan")})
+        line = stats.linregress(pairs["real"], pairs["virtual"]) if known else None
+        reach = stats.t.ppf(0.975, len(pairs) - 2) * line.stderr if line and enough else float("nan")
+        slope = line.slope if line else float("nan")
+        rows.append(row | {"slope": slope, "slope_low": slope - reach, "slope_high": slope + reach})
     return pd.DataFrame(rows).astype({"low": float, "high": float})

@@ -12,6 +12,7 @@ from .averages import fold_summary, parts_tested
 from .models import CYCLEGAN, comparable, models_of
 from .paper_tables import BREAST, LESION, PAPER, paper_table
 from .ranking import exemplary_patients
+from .shared_images import shared_images
 from .statistics import equivalence, intervals, paired_test
 from .strata import strata
 from .tables import FLOORS, LEADING
@@ -43,6 +44,9 @@ def evidence(
         share: margin of the equivalence test as a share of the reference's background L1.
         resamples, seed: of every bootstrap.
 
+    Every table but ``test_parts`` rests on the images that all trained models share (``shared_images``), so that no two
+    models are compared on different patients.
+
     Returns:
         tables by name, every one of them there, empty where nothing can be said:
 
@@ -55,12 +59,14 @@ def evidence(
         - ``equivalence``: of the background L1 of every model with the reference
         - ``agreement``: Bland-Altman figures of the lesion contrast
         - ``strata``: by density, lesion size, view and source
-        - ``exemplary``: best, median and worst patients of every model
+        - ``exemplary``: best, median and worst patients of every model, with the real lesion contrast of the image
+          shown
 
     Raises:
         ValueError: see ``comparable``.
     """
-    rows = comparable(table)
+    judged = comparable(table)
+    rows = shared_images(judged).table
     models, floors = models_of(rows), [name for name in models_of(rows, floors=True) if name in FLOORS.values()]
     quantities = [column for column in rows.columns if column not in LEADING and rows[column].notna().any()]
     tested = [metric for metric in metrics if metric in quantities]
@@ -69,7 +75,7 @@ def evidence(
     layouts = {"paper": PAPER, "breast": BREAST, "lesion": LESION}
     found = {name: paper_table(rows, layout) for name, layout in layouts.items()}
     found |= {f"{name}_by_patient": paper_table(rows, layout, "patient") for name, layout in layouts.items()}
-    found["test_parts"] = parts_tested(rows)
+    found["test_parts"] = parts_tested(judged)
     found["folds"] = fold_summary(rows, quantities)
     found["intervals"] = intervals(rows, quantities, **bootstrap)
     found["paired"] = _stacked(paired_test(rows, metric, **bootstrap) for metric in tested)
@@ -83,10 +89,13 @@ def evidence(
     )
     found["agreement"] = agreement(rows, **bootstrap) if {REAL, VIRTUAL} <= set(quantities) else pd.DataFrame()
     found["strata"] = strata(rows, tested, cases, **bootstrap)
-    found["exemplary"] = _stacked(
+    exemplary = _stacked(
         exemplary_patients(rows, ranked_by, model).assign(model=model, metric=ranked_by)
         for model in (models if ranked_by in quantities else [])
     )
+    if len(exemplary) and REAL in quantities:  # a lesion that does not enhance is easily the best one
+        exemplary[REAL] = exemplary["case_id"].map(rows.groupby("case_id")[REAL].first())
+    found["exemplary"] = exemplary
     return found
 
 

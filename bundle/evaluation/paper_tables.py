@@ -74,11 +74,12 @@ def _cell(mean: float, sd: float) -> str:
     return f"{mean:.2f}" if np.isnan(sd) else f"{mean:.2f}{PLUS_MINUS}{sd:.2f}"
 
 
-def paper_markdown(rows: pd.DataFrame) -> str:
-    """A ``paper_table`` as Markdown, which knows no rule: a line of dots stands above the floors."""
+def paper_markdown(rows: pd.DataFrame, caption: str = "") -> str:
+    """A ``paper_table`` as Markdown, which knows no rule: a line of dots stands above the floors; the caption below."""
     first = _first_floor(rows)
     dots = pd.DataFrame([["…"] * rows.shape[1]] if 0 < first < len(rows) else [], columns=rows.columns)
-    return as_markdown(pd.concat([rows[:first], dots, rows[first:]]).set_index(rows.columns[0]))
+    lines = as_markdown(pd.concat([rows[:first], dots, rows[first:]]).set_index(rows.columns[0]))
+    return f"{lines}\n\n{caption}\n" if caption else lines
 
 
 def as_latex(rows: pd.DataFrame, caption: str = "", label: str = "") -> str:
@@ -89,7 +90,8 @@ def as_latex(rows: pd.DataFrame, caption: str = "", label: str = "") -> str:
     if 0 < first < len(rows):
         lines.insert(first + 2, r"\midrule")
     head = [r"\begin{table}", r"\centering"]
-    head += [rf"\caption{{{_latex(caption)}}}"] * bool(caption) + [rf"\label{{{label}}}"] * bool(label)
+    said = _escaped(caption).replace("±", r"$\pm$")
+    head += [rf"\caption{{{said}}}"] * bool(caption) + [rf"\label{{{label}}}"] * bool(label)
     body = [rf"\begin{{tabular}}{{ll{'c' * (rows.shape[1] - 2)}}}", r"\toprule", *lines, r"\bottomrule"]
     return "\n".join([*head, *body, r"\end{tabular}", r"\end{table}", ""])
 
@@ -103,8 +105,12 @@ def _latex_line(cells: Sequence[str] | pd.Index) -> str:
     return " & ".join(map(_latex, cells)) + r" \\"
 
 
+def _escaped(text: str) -> str:
+    return "".join(f"\\{sign}" if sign in "%&_#$" else sign for sign in text)
+
+
 def _latex(text: str) -> str:
-    escaped = "".join(f"\\{sign}" if sign in "%&_#$" else sign for sign in text)
+    escaped = _escaped(text)
     if PLUS_MINUS in escaped:
         return "$" + escaped.replace(PLUS_MINUS, r" \pm ") + "$"
     return escaped.replace(" e-2", r" [$10^{-2}$]").replace(NOTHING, "--")

@@ -43,7 +43,8 @@ def bland_altman(table: pd.DataFrame, models: Sequence[str] | None = None) -> Fi
         for height, style in ((bias, "-"), (lower, "--"), (upper, "--")):
             if np.isfinite(height):
                 axis.axhline(height, color=ORANGE, linestyle=style, linewidth=1.2)
-        axis.set_title(f"{model}\n{bias:+.3f} ± {upper - bias:.3f}, {len(pairs)} patients", fontsize=9)
+        limits = f"bias {bias:+.3f}, limits ± {upper - bias:.3f} (1.96 SD)"
+        axis.set_title(f"{model}\n{limits}\n{len(pairs)} patients", fontsize=9)
         axis.set_xlabel("mean of real and virtual contrast", fontsize=8)
         axis.tick_params(labelsize=8)
     axes[0].set_ylabel("virtual - real lesion contrast", fontsize=8)

@@ -215,7 +215,7 @@ def equivalence(
     the unit. The p-values are approximate, for two reasons: a t-test does not follow the skew of errors, and the
     default margin follows the data. Skewed errors that are all 5 % higher, the margin itself, were declared "not worse"
     in 6.2 % of draws of 20 and 5.6 % of draws of 100 patients, instead of 5 %. Pass ``margin`` where one was fixed in
-    advance.
+    advance. Where the reference's mean is 0 its share is no margin: the row says so and has no p-value.
 
     Args:
         table: made by ``comparable``.
@@ -242,16 +242,19 @@ def equivalence(
     patients = by_patient(images)
     ours, theirs = patients[model].to_numpy(), patients[reference].to_numpy()
     difference = ours - theirs
+    of_reference = margin is None
     if margin is None:
         margin = share * abs(float(theirs.mean())) if theirs.size else np.nan
-    if margin <= 0:
+    no_margin = of_reference and share > 0 and margin == 0
+    if margin <= 0 and not no_margin:
         raise ValueError(f"a margin of {margin:g} for {metric!r} of {model} against {reference}, expected one above 0.")
     row: dict[str, object] = {"metric": metric, "model": model, "reference": reference}
     row |= {"patients": difference.size, "images": len(images)}
     row["difference"] = float(difference.mean()) if difference.size else np.nan
-    if difference.size < fewest:
+    if difference.size < fewest or no_margin:
         nothing = {"low": np.nan, "high": np.nan, "margin": margin, "p_not_worse": np.nan, "p_equivalent": np.nan}
-        return row | nothing | {"note": _too_few(difference.size, fewest, "a p-value")}
+        why = f"the mean of {reference} is 0, and a share of it is no margin: fix one in advance"
+        return row | nothing | {"note": why if no_margin else _too_few(difference.size, fewest, "a p-value")}
     if (
         np.ptp(difference) <= 1e-12 * np.abs(difference).max()
     ):  # no variance: t is infinite, and the one difference decides

@@ -30,7 +30,7 @@ def stratum_of_image(table: pd.DataFrame, cases: Iterable[Mapping[str, Any]] = (
     Returns:
         an index of case_id, a column for each stratum that at least one image knows, text.
     """
-    images = table.drop_duplicates("case_id").set_index("case_id")
+    images = table.groupby("case_id", sort=False).first()  # the first value that is known: older runs lack columns
     of_cases = pd.DataFrame.from_dict({str(case["case_id"]): dict(case) for case in cases}, orient="index")
     of_cases = of_cases.reindex(images.index)
 

@@ -104,9 +104,26 @@ class TestAgreement:
         assert row["slope"] == pytest.approx(0.7 / 0.4)
         assert math.isnan(row["low"])
 
-    def test_with_enough_patients_the_bias_has_an_interval(self, table):
+        assert math.isnan(row["slope_low"])
+
+    def test_with_enough_patients_bias_and_slope_have_an_interval(self, table):
         found = agreement(comparable(table), resamples=200).set_index("model").loc["CycleGAN"]
         assert found["low"] < found["bias"] < found["high"]
+        assert found["slope_low"] < found["slope"] < found["slope_high"]
+
+    def test_the_interval_of_the_slope_by_hand(self):
+        real, noise = [float(n) for n in range(10)], [1.0, -1.0] * 5
+        rows = [
+            one_row(f"{n}", f"{n}", lesion_contrast_real=x, lesion_contrast_virtual=0.5 * x + e)
+            for n, (x, e) in enumerate(zip(real, noise, strict=True))
+        ]
+        (row,) = agreement(comparable(pd.DataFrame(rows)), resamples=50).to_dict("records")
+        slope = 0.5 - 5 / 82.5  # sum of (x - 4.5) e is -5, that of its squares 82.5
+        residual = 10 - 5**2 / 82.5  # of the squares of e, mean 0
+        error = math.sqrt(residual / 8 / 82.5)
+        assert row["slope"] == pytest.approx(slope)
+        assert row["slope_high"] - slope == pytest.approx(2.306004 * error)  # t of 8 degrees of freedom
+        assert slope - row["slope_low"] == pytest.approx(2.306004 * error)
 
 
 class TestStrata:
@@ -137,6 +154,12 @@ class TestStrata:
         assert (view["low"] < view["mean"]).all()
         sizes = found.query("stratum == 'lesion size' and model == 'CycleGAN' and metric == 'lesion_l1'")["value"]
         assert [value.split(" ")[0] for value in sizes] == ["small", "middle", "large"]
+
+    def test_an_area_that_only_a_later_model_knows_is_not_lost(self):
+        rows = [one_row(c, c, l1=0.1) for c in "abc"]
+        rows += [one_row(c, c, "seg_cyclegan", 35.0, l1=0.1, lesion_area=n + 1.0) for n, c in enumerate("abc")]
+        found = stratum_of_image(comparable(pd.DataFrame(rows)))
+        assert [value.split(" ")[0] for value in found["lesion size"]] == ["small", "middle", "large"]
 
     def test_the_datalist_may_know_area_and_source(self):
         rows = comparable(pd.DataFrame([one_row(c, c, l1=0.1) for c in "abc"]))

@@ -81,6 +81,12 @@ def test_markdown_sets_the_floors_apart():
     ]
 
 
+def test_captions_keep_their_signs():
+    rows = paper_table(comparable(rows_with(PAPERS)))
+    assert r"\caption{5 \% of A \& B, mean $\pm$ SD}" in as_latex(rows, "5 % of A & B, mean ± SD")
+    assert paper_markdown(rows, "Small models.") == paper_markdown(rows) + "\n\nSmall models.\n"
+
+
 def test_the_lesion_twin_by_hand():
     values = {"lesion_mse": 0.04, "lesion_l1": 0.15, "lesion_psnr": 14.0, "lesion_ssim": 0.5, "enhancement_missed": 1.0}
     values |= {"lesion_contrast_real": 0.3, "lesion_contrast_virtual": 0.2, "background_l1": 0.02, "invented_count": 2}

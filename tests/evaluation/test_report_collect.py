@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import re
 import shutil
@@ -19,6 +20,8 @@ from bundle.evaluation.report import collect, exhibits
 from bundle.evaluation.report.collect import to_json_number
 from bundle.evaluation.report.exhibits import figures, tables
 from bundle.evaluation.report.limits import left_out, limits
+from bundle.evaluation.report.meaning import meaning
+from bundle.evaluation.report.model_size import PAPER_SIZE, model_size
 from bundle.evaluation.report.pictures import encode_all, read_grey, read_unit
 from bundle.evaluation.report.provenance import inconsistencies, runs_table, settings_table, versions_table
 from bundle.experiments.check_config import override_problems
@@ -35,6 +38,15 @@ def made(tmp_path_factory):
 @pytest.fixture
 def runs(made, tmp_path):
     return shutil.copytree(made, tmp_path / "RUNS")
+
+
+@pytest.fixture(scope="module")
+def cut(made, tmp_path_factory):
+    """A cross-validation of which one run lacks, and its tables."""
+    runs = shutil.copytree(made, tmp_path_factory.mktemp("cut") / "RUNS")
+    shutil.rmtree(runs / "gamma_35" / "fold_0")
+    found = collect(runs)
+    return found, tables(found, resamples=20)
 
 
 def change(path, **entries):
@@ -101,7 +113,9 @@ class TestCollection:
         for gamma, fold, model, dice, distance in (
             (0, 0, "cyclegan", 0.2, 0.5),
             (0, 1, "cyclegan", 0.4, None),
+            (0, 2, "cyclegan", 0.9, None),  # left out: the other model has no value of this fold
             (35, 0, "seg_cyclegan", 0.5, 0.3),
+            (35, 1, "seg_cyclegan", 0.7, None),
         ):
             dices = {"real": 0.6 + 0.2 * fold, model: dice, "floor_le": 0.1 + 0.1 * fold, "floor_constant": 0.0}
             record = {"lesion_dice": dices, "kid_random_features": {model: distance, "floor_le": 2.0}}
@@ -118,10 +132,10 @@ class TestCollection:
         assert table.loc["real DES", [dice, sd]].tolist() == pytest.approx([0.7, 0.02**0.5])  # fold 0 counts once
         assert table.loc["CycleGAN", [dice, sd]].tolist() == pytest.approx([0.3, 0.02**0.5])
         assert table.loc["DES := LE", [dice, sd]].tolist() == pytest.approx([0.15, 0.005**0.5])
-        assert table[folds].tolist() == [2, 2, 1, 0, 2, 2]
-        assert np.isnan(table.loc["Seg-CycleGAN g=35", sd])
+        assert table[folds].tolist() == [2, 2, 2, 0, 2, 2]
+        assert np.isnan(table.loc["Seg-CycleGAN g=100", dice])
         assert table.loc[["CycleGAN", "Seg-CycleGAN g=35"], "KID of random features"].tolist() == [0.5, 0.3]
-        assert table["KID, folds"].tolist() == [0, 1, 1, 0, 2, 0]
+        assert table["KID, folds"].tolist() == [0, 1, 1, 0, 1, 0]
         assert np.isnan(table.loc["real DES", "KID of random features"])
 
     def test_a_broken_detectability_is_told(self, runs):
@@ -203,6 +217,109 @@ class TestWhatIsMissing:
         notes = " ".join(collect(runs).notes)
         assert "No run has floors" in notes
         assert "not judged on the same images (CycleGAN 12, Seg-CycleGAN g=35 8, Seg-CycleGAN g=100 12)" in notes
+        assert (
+            "Tables and figures: only the 8 images of 4 patients in 2 fold(s) that every model was judged on" in notes
+        )
+
+
+class TestNotComplete:
+    def test_tables_and_figures_say_what_they_rest_on(self, cut):
+        found, shown = cut
+        for each in (*shown, *figures(found, shown)):
+            said = "Only the 8 images of 4 patients in 2 fold(s)" in each.note
+            assert said == (each.name != "test_parts" and "patient by" not in each.caption), each.name
+        drawn = {each.name: each.content for each in figures(found, shown)}
+        assert drawn.keys() >= {"gamma", "bland_altman", "best_models"}
+        assert [axis.get_title().split("\n")[-1] for axis in drawn["bland_altman"].axes] == ["2 patients"] * 3
+        rows = {row["model"]: row["images"] for row in left_out(found)}
+        assert set(rows.values()) == {8}
+        text = " ".join(limits(found))
+        assert "Tables and figures rest on 8 images of 4 patients in 2 fold(s); 4 images have a lesion map" in text
+        assert "left out: 4 images, 2 whole patients, 1 whole fold(s)" in text
+        assert len(found.table["case_id"].unique()) == 12  # the table of all images keeps everything
+
+    def test_patients_shown_are_shared_ones(self, cut):
+        found, shown = cut
+        (exemplary,) = [each.content for each in shown if each.name == "exemplary"]
+        assert not set(exemplary["fold"]) & {0}
+        captions = [each.caption for each in figures(found, shown) if "patient by" in each.caption]
+        assert all("real lesion contrast +0." in caption for caption in captions)
+
+
+class TestAreasOfOlderRuns:
+    def test_the_kept_map_gives_the_lesion_size(self, made):
+        found = collect(made)
+        assert "lesion_area" not in found.table
+        areas = {case["case_id"]: case["lesion_area"] for case in exhibits._with_areas(found, [])}
+        for case_id in found.table.loc[found.table["has_seg"], "case_id"].unique():
+            assert areas.pop(case_id) == (read_unit(found.images[case_id]["seg"]) > 0.5).sum()
+        assert areas == {}
+        of_list = [{"case_id": "P000_L_CC", "density": "B"}]
+        (case,) = [c for c in exhibits._with_areas(found, of_list) if c["case_id"] == "P000_L_CC"]
+        assert case["density"] == "B"
+        assert case["lesion_area"] > 0
+
+    def test_what_the_table_knows_is_not_measured_again(self, made):
+        found = collect(made)
+        known = dataclasses.replace(found, table=found.table.assign(lesion_area=5.0))
+        assert exhibits._with_areas(known, []) == []
+
+
+class TestModelSize:
+    def test_beside_the_paper(self, made):
+        assert model_size(collect(made)) == (
+            "The models: 32 px, generator width 4, 2 residual blocks, resize up-sampling, at most 2 epochs, "
+            f"batches of 1, learning rate 1e-5, no pre-training. The paper: {PAPER_SIZE}."
+        )
+
+    def test_runs_that_differ_and_what_is_not_known(self, runs):
+        first = runs / "gamma_0" / "fold_0"
+        change(first / "models" / "model.json", network={"width": 8})
+        change(first / "eval" / "run.json", config={"init_checkpoint": "checkpoint.pt"})
+        said = model_size(collect(runs))
+        assert "generator width 8 or 4, 2 residual blocks" in said
+        assert "pre-trained or no pre-training. The paper" in said
+
+    def test_without_records(self, runs):
+        for name in ("run.json", "evaluation.json", "model.json"):
+            for path in runs.rglob(name):
+                path.unlink()
+        assert model_size(collect(runs)) == f"The size of the models is not recorded. The paper: {PAPER_SIZE}."
+
+    def test_as_in_the_paper(self, made):
+        card = {"image_size": 256, "network": {"width": 64, "num_blocks": 9, "upsample": "transposed"}}
+        config = {"max_epochs": 200, "batch_size": 8, "learning_rate": 1e-5, "init_checkpoint": "checkpoint.pt"}
+        found = collect(made)
+        run = found.runs[0]._replace(card=card, run={"config": config})
+        said = model_size(dataclasses.replace(found, runs=[run]))
+        assert said == f"The models: {PAPER_SIZE}, all as in the paper."
+
+
+class TestMeaning:
+    def test_thresholds_and_lengths_are_those_of_the_runs(self, runs):
+        said = dict(meaning(collect(runs)))
+        assert "at least 0.3) and keeps less than 0.5" in said["missed"]
+        assert "Blobs of at least 1 px" in said["invented"]  # 28.3 px at 256 are 0.44 at 32
+        for path in runs.rglob("evaluation.json"):
+            change(path, config={"evaluate": {"metrics": {"num_sd": 4, "least_share": 0.25}}})
+        for path in runs.rglob("model.json"):
+            change(path, image_size=256)
+        said = dict(meaning(collect(runs)))
+        assert "keeps less than 0.25" in said["missed"]
+        assert "Blobs of at least 29 px" in said["invented"]
+        assert "by 4 SD" in said["invented"]
+        assert "3 to 15 px" in said["regions"]
+        assert said["difference"].startswith("Model minus reference")
+
+
+class TestNotFollowed:
+    def test_a_slope_that_may_be_0_is_told(self):
+        rows = [["CycleGAN", 0.13, -0.33, 0.58], ["Seg-CycleGAN g=35", 0.7, 0.4, 0.9], ["DES := LE", 0.0, -1.0, 1.0]]
+        table = pd.DataFrame(rows, columns=["model", "slope", "slope_low", "slope_high"])
+        assert exhibits._not_followed(table, ["CycleGAN", "Seg-CycleGAN g=35"]) == (
+            "No sign that the virtual lesion contrast of CycleGAN follows the real one: slope 0.13, 95 % interval "
+            "-0.33 to 0.58."
+        )
 
 
 class TestProvenance:
@@ -218,8 +335,11 @@ class TestProvenance:
         change(runs / "gamma_0" / "fold_0" / "eval" / "run.json", versions={"monai": "1.7"})
         found = collect(runs)
         assert versions_table(found).set_index("name").loc["monai", "value"] == "1.6.1, 1.7"
-        assert settings_table(found).set_index("name").loc["gamma", "value"] == "0, 35, 100"
-        assert "2 different package versions" in inconsistencies(found)[0]
+        settings = settings_table(found).set_index("name")["value"]
+        assert settings[["gamma", "generator width", "discriminator width", "pre-trained"]].tolist() == [
+            *("0, 35, 100", "4", "8", "no"),
+        ]
+        assert "2 different package or code versions" in inconsistencies(found)[0]
 
     def test_what_a_reviewer_asks(self, runs):
         first = runs / "gamma_0" / "fold_0"
@@ -242,6 +362,29 @@ class TestProvenance:
         ):
             assert part in notes
 
+    def test_configs_that_differ_are_named(self, runs):
+        path = runs / "gamma_35" / "fold_1" / "eval" / "run.json"
+        config = json.loads(path.read_text())["config"]
+        change(path, config=config | {"fold": 1, "device": "cuda:1", "ckpt_dir": "elsewhere", "writer": {"x": "/a/b"}})
+        assert inconsistencies(collect(runs)) == []
+        other = {
+            "max_epochs": 3,
+            "disc_des": config["disc_des"] | {"width": 16},
+            "pool_size": 50,
+            "init_checkpoint": "checkpoint.pt",
+        }
+        change(path, config=config | other)
+        evaluation = runs / "gamma_0" / "fold_0" / "eval" / "evaluation.json"
+        change(evaluation, config={"evaluate": {"metrics": {"num_sd": 3.0}}})
+        another = runs / "gamma_0" / "fold_1" / "eval" / "evaluation.json"
+        change(another, config={"evaluate": {"metrics": {"num_sd": 4.0}}})
+        assert inconsistencies(collect(runs)) == [
+            "The configs of the runs differ in max_epochs, init_checkpoint, disc_des#width, pool_size, "
+            "evaluate#metrics#num_sd: differences between models may come from that."
+        ]
+        change(path, config=config | {f"key{n}": n for n in range(10)})
+        assert "key6, key7, 3 more: differences" in inconsistencies(collect(runs))[0]
+
     def test_another_fold_than_the_file_says(self, runs):
         folds = runs / "data" / "folds.json"
         for path in runs.rglob("run.json"):
@@ -258,7 +401,17 @@ class TestLimits:
         text = " ".join(limits(found))
         assert "12 images of 6 patients in 3 fold(s); 6 images have a lesion map" in text
         assert "not a medical device" in text
+        assert "trained once, each from one seed (11). The p-values and intervals hold these networks fixed" in text
+        assert "the SD over the folds is no standard error" in text
+        assert "Intervals of fewer than 50 patients are too narrow" in text
         assert "phantom" not in text
+
+    @pytest.mark.parametrize(("has_seg", "said"), [(True, "all of them have"), (False, "none has")])
+    def test_nobody_is_left_when_all_or_none_have_a_map(self, made, has_seg, said):
+        found = collect(made)
+        alike = dataclasses.replace(found, table=found.table.assign(has_seg=has_seg))
+        (text,) = [text for text in limits(alike) if "lesion map" in text]
+        assert f"3 fold(s); {said} a lesion map. Images of" in text
 
     def test_a_phantom_says_nothing_of_patients(self, runs):
         for path in runs.rglob("evaluation.json"):

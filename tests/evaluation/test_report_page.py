@@ -66,9 +66,19 @@ class TestPage:
             "3.11.7",
             "patients in 3 fold(s)",
             "Values that no average holds",
+            "What the numbers mean",
+            "The models: 32 px, generator width 4, 2 residual blocks",
+            "90 % t low",
+            "generator num_blocks",
         ):
             assert text in html
         assert "/tmp" not in html.replace(str(Path.cwd()), "")
+
+    def test_the_size_of_the_models_stands_in_every_form_of_table_i(self, page):
+        texts = {suffix: (page.parent / "tables" / f"paper.{suffix}").read_text() for suffix in ("md", "tex")}
+        assert "\n\nWhole image, in the layout of the paper's Table I. The models: 32 px" in texts["md"]
+        assert "Table I. The models: 32 px, generator width 4" in texts["tex"].splitlines()[2]
+        assert "The paper: 256 px, generator width 64, 9 residual blocks" in texts["tex"].splitlines()[2]
 
     def test_data_of_every_image(self, html):
         data = block(html, "data")

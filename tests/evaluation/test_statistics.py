@@ -161,6 +161,17 @@ class TestEquivalence:
         assert row["high"] - row["difference"] == pytest.approx(stats.t.ppf(0.95, 7) * error)
         assert (row["patients"], row["margin"], row["note"]) == (8, 0.03, "")
 
+    def test_a_reference_of_mean_0_gives_a_row_that_says_so(self):
+        row = equivalence(pair(self.differences, base=0.0), "l1", "new", "old")
+        assert row["note"] == "the mean of old is 0, and a share of it is no margin: fix one in advance"
+        assert row["difference"] == pytest.approx(self.differences.mean())
+        assert all(math.isnan(row[name]) for name in ("low", "high", "p_not_worse", "p_equivalent"))
+        assert list(row) == list(equivalence(pair(self.differences), "l1", "new", "old"))
+        assert equivalence(pair(self.differences, base=0.0), "l1", "new", "old", margin=0.03)["note"] == ""
+        for wrong in ({"margin": 0.0}, {"share": 0.0}):
+            with pytest.raises(ValueError, match="expected one above 0"):
+                equivalence(pair(self.differences), "l1", "new", "old", **wrong)
+
     def test_the_margin_is_a_twentieth_of_the_reference_unless_told(self):
         assert equivalence(pair(self.differences, base=2.0), "l1", "new", "old")["margin"] == pytest.approx(0.1)
         assert equivalence(pair(self.differences), "l1", "new", "old", share=0.2)["margin"] == pytest.approx(0.2)

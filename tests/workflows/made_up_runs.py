@@ -76,6 +76,8 @@ def write_runs(
     folds = root / "data" / "folds.json"
     write_json(folds, {"k": k, "seed": 7, "folds": {patient: fold for _, patient, _, fold in cases}})
     config = {"dataset_dir": str(folds.parent), "image_size": size, "max_epochs": 2, "learning_rate": 1e-5}
+    config |= {"batch_size": 1, "init_checkpoint": None, "disc_des": {"_target_": "made.up", "width": 8}}
+    network = {"width": 4, "num_blocks": 2, "upsample": "resize"}
     for fold in range(k):
         of_fold = [case for case in cases if case[3] == fold]
         floors = []
@@ -100,7 +102,7 @@ def write_runs(
             (folder / "eval").mkdir(parents=True, exist_ok=True)
             pd.DataFrame([*rows, *floors]).to_csv(folder / "eval" / "metrics.csv", index=False)
             card = {"sha256": f"{gamma:03d}{fold}" * 16, "image_size": size, "fold": fold, "gamma": gamma, "epoch": 2}
-            card |= {"validation": {"val_loss": 0.1}, "network": {"width": 4}, "seed": 11}
+            card |= {"validation": {"val_loss": 0.1}, "network": network, "seed": 11}
             write_json(folder / "models" / "model.json", card)
             record = {"state": "completed", "versions": VERSIONS, "seed": 11, "provenance": provenance, "epochs": 2}
             record |= {"config_hash": "ef" * 32, "config": {**config, "gamma": gamma}, "wall_time_seconds": 90.0}

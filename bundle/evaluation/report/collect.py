@@ -7,12 +7,14 @@ import math
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pandas as pd
 
 from ..models import comparable, model_name, models_of
+from ..shared_images import SharedImages, shared_images
 from ..tables import FLOORS, LEADING
 
 __all__ = ["Collection", "Run", "collect", "find_evaluations", "to_json_number"]
@@ -67,6 +69,11 @@ class Collection:
     def trained(self) -> list[str]:
         """Names of the models that are no floors."""
         return [name for name in self.models if name not in FLOORS.values()]
+
+    @cached_property
+    def shared(self) -> SharedImages:
+        """The rows that tables and figures rest on: of the images that every trained model was judged on."""
+        return shared_images(self.table)
 
     def source(self) -> str:
         """Names of the data sets whose images were judged."""
@@ -214,8 +221,13 @@ def _oddities(table: pd.DataFrame, trained: Sequence[str]) -> list[str]:
     cases = {name: set(table.loc[table["model"] == name, "case_id"]) for name in trained}
     if any(of_model != next(iter(cases.values())) for of_model in cases.values()):
         counts = ", ".join(f"{name} {len(of_model)}" for name, of_model in cases.items())
-        notes.append(f"The models were not judged on the same images ({counts}): compare them on shared ones only.")
+        cut = shared_images(table).note
+        notes.append(f"The models were not judged on the same images ({counts}). Tables and figures: {_lower(cut)}")
     return notes
+
+
+def _lower(sentence: str) -> str:
+    return sentence[:1].lower() + sentence[1:]
 
 
 def _images(runs: Sequence[Run], table: pd.DataFrame, notes: list[str]) -> dict[str, dict[str, Path]]:

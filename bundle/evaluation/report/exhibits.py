@@ -9,30 +9,39 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from ..agreement import REAL
 from ..evidence import CLAIM, evidence
 from ..models import SEG_CYCLEGAN, model_name
 from ..paper_figures import error_maps, models_panel, triple
 from ..plots import bland_altman, metric_against_gamma
 from .collect import Collection, Run
-from .pictures import read_unit
+from .model_size import model_size
+from .pictures import read_grey, read_unit
 
 __all__ = ["Exhibit", "figures", "tables"]
 
 logger = logging.getLogger(__name__)
 REAL_DES = "real DES"
+OF_ALL = ("test_parts", "choice", "detectability")  # tables that do not rest on the shared images of the table
 
 
 class Exhibit(NamedTuple):
-    """``name`` is that of a file; ``content`` a table or a figure; a closed one opens on a click."""
+    """``name`` is that of a file; ``content`` a table or a figure; a closed one opens on a click.
+
+    ``note`` stands below it; ``headings`` name columns of a table otherwise than by their words.
+    """
 
     name: str
     title: str
     caption: str
     content: Any
     open: bool = True
+    note: str = ""
+    headings: Mapping[str, str] = {}
 
 
 def tables(
@@ -45,15 +54,55 @@ def tables(
         cases: of the datalist, for the strata.
         resamples, seed: of every bootstrap.
     """
-    found = evidence(collection.table, cases, resamples=resamples, seed=seed)
+    found = evidence(collection.table, _with_areas(collection, cases), resamples=resamples, seed=seed)
     found |= {"choice": _choice(collection), "detectability": _detectability(collection)}
     headings = json.loads(Path(__file__).with_name("exhibits.json").read_text(encoding="utf-8"))
     headings |= {name: {"title": name.replace("_", " ")} for name in found if name not in headings}
+    notes = {name: "" if name in OF_ALL else collection.shared.note for name in headings}
+    notes["paper"] = f"{model_size(collection)} {notes['paper']}".strip()
+    notes["agreement"] = f"{_not_followed(found.get('agreement'), collection.trained)} {notes['agreement']}".strip()
     return [
-        Exhibit(name, heading["title"], heading.get("caption", ""), found[name], heading.get("open", False))
+        Exhibit(
+            name,
+            heading["title"],
+            heading.get("caption", ""),
+            found[name],
+            heading.get("open", False),
+            notes[name],
+            heading.get("columns", {}),
+        )
         for name, heading in headings.items()
         if len(found.get(name, ()))
     ]
+
+
+def _with_areas(collection: Collection, cases: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Cases with the area of their lesions from the kept maps, where metrics.csv does not have it (older runs)."""
+    of_cases = {str(case["case_id"]): case for case in cases}
+    table = collection.table[collection.table["has_seg"]]
+    known = table.loc[table["lesion_area"].notna(), "case_id"] if "lesion_area" in table else []
+    for case_id in set(table["case_id"]) - set(known):
+        path = collection.images.get(case_id, {}).get("seg")
+        try:
+            area = int(np.count_nonzero(read_grey(path) > 127)) if path else None
+        except (ValueError, OSError):  # the report says so where it shows the pictures
+            continue
+        if area:
+            of_cases[case_id] = {"case_id": case_id, **of_cases.get(case_id, {}), "lesion_area": area}
+    return list(of_cases.values())
+
+
+def _not_followed(agreement: pd.DataFrame | None, trained: Iterable[str]) -> str:
+    """A plain sentence on the models whose lesion contrast does not rise with the real one."""
+    if agreement is None or "slope_low" not in agreement:
+        return ""
+    flat = agreement[agreement["model"].isin(list(trained)) & (agreement["slope_low"] <= 0)]
+    said = [
+        f"No sign that the virtual lesion contrast of {row.model} follows the real one: slope {row.slope:.2f}, 95 % "
+        f"interval {row.slope_low:.2f} to {row.slope_high:.2f}."
+        for row in flat.itertuples()
+    ]
+    return " ".join(said)
 
 
 def _choice(collection: Collection) -> pd.DataFrame:
@@ -81,6 +130,7 @@ def _detectability(collection: Collection) -> pd.DataFrame:
         return pd.DataFrame()
     # a floor, and the real DES, stand in the runs of every gamma: each fold counts once
     of_folds = pd.DataFrame(values).groupby(["quantity", "name", "fold"], dropna=False)["value"].mean()
+    of_folds = pd.concat([_of_shared_folds(of, collection.trained) for _, of in of_folds.groupby("quantity")])
     found = of_folds.groupby(["quantity", "name"]).agg(["mean", "std", "count"])
     rows = []
     for name in (REAL_DES, *collection.models):
@@ -94,6 +144,14 @@ def _detectability(collection: Collection) -> pd.DataFrame:
             row |= {heading: mean, f"{short}, SD": sd, f"{short}, folds": int(folds)}
         rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _of_shared_folds(values: pd.Series, trained: Iterable[str]) -> pd.Series:
+    """Values of the folds that every model with a value has, all of them where there is no such fold."""
+    models = values[values.index.get_level_values("name").isin(list(trained))]
+    judged_by = models.groupby("fold", dropna=False).size()
+    shared = judged_by.index[judged_by == models.index.get_level_values("name").nunique()]
+    return values[values.index.get_level_values("fold").isin(shared)] if len(shared) else values
 
 
 def _of_names(run: Run, quantity: str) -> dict[str, float]:
@@ -113,15 +171,22 @@ def figures(collection: Collection, of_tables: Iterable[Exhibit]) -> list[Exhibi
     """
     found = {exhibit.name: exhibit.content for exhibit in of_tables}
     exhibits = []
+    note = collection.shared.note
     if "intervals" in found:
         metrics = [metric for metric in CLAIM if metric in set(found["intervals"]["metric"])][:4]
         swept = found["intervals"].dropna(subset="gamma")["gamma"].nunique()
         if metrics and swept > 1:
             figure = metric_against_gamma(found["intervals"], metrics)
-            exhibits.append(Exhibit("gamma", "Metrics against gamma", "Means over patients, 95 % intervals.", figure))
+            exhibits.append(
+                Exhibit("gamma", "Metrics against gamma", "Means over patients, 95 % intervals.", figure, note=note)
+            )
     if "agreement" in found:
-        caption = "Virtual minus real lesion contrast against their mean, a point a patient."
-        exhibits.append(Exhibit("bland_altman", "Lesion enhancement", caption, bland_altman(collection.table)))
+        caption = (
+            "Virtual minus real lesion contrast against their mean, a point a patient. Solid: the bias. Dashed: the "
+            "limits of agreement, bias ± 1.96 SD, between which some 95 % of patients lie: no interval of the bias."
+        )
+        figure = bland_altman(collection.shared.table)
+        exhibits.append(Exhibit("bland_altman", "Lesion enhancement (Bland-Altman)", caption, figure, note=note))
     return exhibits + [exhibit for row in _exemplary(collection, found) for exhibit in _pictures(collection, row)]
 
 
@@ -156,6 +221,9 @@ def _pictures(collection: Collection, row: Mapping[str, Any]) -> list[Exhibit]:
         f"{row['case_id']}, the {row['rank']} patient by {str(row['metric']).replace('_', ' ')} of {row['model']} "
         f"(patient's mean {row['value']:.4g}, this image {row['image_value']:.4g})"
     )
+    contrast = float(row.get(REAL, math.nan))
+    if not math.isnan(contrast):
+        caption += f"; real lesion contrast {contrast:+.3f}" + ("" if contrast > 0 else ": the lesion does not enhance")
     titles = {
         "triple": "LE, DES and lesion map",
         "models": "All models, the lesion in the red box",

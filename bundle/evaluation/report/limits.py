@@ -12,7 +12,8 @@ __all__ = ["left_out", "limits"]
 
 def limits(collection: Collection) -> list[str]:
     """Sentences, the gravest first."""
-    table = collection.table[collection.table["model"].isin(collection.trained)]
+    shared = collection.shared
+    table = shared.table[shared.table["model"].isin(collection.trained)]
     cases = table.drop_duplicates("case_id")
     with_lesion = int(cases["has_seg"].sum())
     said = [
@@ -21,9 +22,11 @@ def limits(collection: Collection) -> list[str]:
         "A generator can erase a lesion that enhances and invent one that does not exist. Figures of similarity do not "
         "show this: repairing a small lesion perfectly hardly moves PSNR or SSIM of the whole image. Judge lesion "
         "values and pictures, never the whole-image average alone.",
-        f"All values rest on {len(cases)} images of {cases['patient_id'].nunique()} patients in "
-        f"{cases['fold'].nunique()} fold(s); {with_lesion} images have a lesion map, the others do not. "
+        f"Tables and figures rest on {len(cases)} images of {cases['patient_id'].nunique()} patients in "
+        f"{cases['fold'].nunique()} fold(s); {_of_lesions(with_lesion, len(cases))}. "
         "Images of one patient resemble each other: the patient is the unit of every test.",
+        *([shared.note] if shared.note else []),
+        *_of_training(collection),
         "No metric here says whether a reader would find a lesion or decide rightly; only a reader study with a "
         "reference standard can.",
         "Images are compared at the model's grid and range, after resizing and contrast stretching: fine "
@@ -38,6 +41,25 @@ def limits(collection: Collection) -> list[str]:
             "nothing about clinical performance.",
         )
     return said
+
+
+def _of_lesions(with_lesion: int, images: int) -> str:
+    if with_lesion == images:
+        return "all of them have a lesion map"
+    return f"{with_lesion} images have a lesion map, the others do not" if with_lesion else "none has a lesion map"
+
+
+def _of_training(collection: Collection) -> list[str]:
+    """What tests and intervals hold fixed: the networks as they came out of one training each."""
+    seeds = {run.run.get("seed", run.card.get("seed")) for run in collection.runs} - {None}
+    once = f"each from one seed ({', '.join(map(str, sorted(seeds, key=str)))})" if seeds else "each from one seed"
+    return [
+        f"Every network was trained once, {once}. The p-values and intervals hold these networks fixed: they say what "
+        "other patients would change, not what another training would. A new seed may turn a small difference round.",
+        "Folds share most of their training patients: the SD over the folds is no standard error, and differences must "
+        "not be judged by it.",
+        "Intervals of fewer than 50 patients are too narrow.",
+    ]
 
 
 def _of_choice(collection: Collection) -> list[str]:
@@ -58,8 +80,9 @@ def _of_choice(collection: Collection) -> list[str]:
 def left_out(collection: Collection) -> list[dict[str, object]]:
     """Values that no average can hold: a row a model and column, with how many are infinite or not defined."""
     rows: list[dict[str, object]] = []
+    shared = collection.shared.table
     for name in collection.models:
-        table = collection.table[collection.table["model"] == name]
+        table = shared[shared["model"] == name]
         for column in columns_of(table):
             values = table[column].to_numpy(dtype=float)
             infinite, absent = int(np.isinf(values).sum()), int(np.isnan(values).sum())

@@ -21,6 +21,7 @@ from ..tables import FLOORS
 from .collect import Collection, columns_of, to_json_number
 from .exhibits import Exhibit
 from .limits import left_out, limits
+from .meaning import meaning
 from .pictures import Pictures
 from .provenance import data_files, inconsistencies, runs_table, settings_table, versions_table
 
@@ -130,11 +131,15 @@ def render_report(
         facts=facts,
         phantom=collection.is_phantom(),
         notes=[*collection.notes, *inconsistencies(collection)],
-        tables=[{"title": each.title, "open": each.open, **_tabulated(each.content, each.caption)} for each in tables],
+        tables=[
+            {"title": each.title, "open": each.open, "note": each.note}
+            | _tabulated(each.content, each.caption, each.headings)
+            for each in tables
+        ],
         figures=[
             {
                 "title": each.title,
-                "caption": each.caption,
+                "caption": f"{each.caption} {each.note}".strip(),
                 "src": _data_uri(figure_svg(each.content)),
                 "width": round(130 * each.content.get_figwidth()),
             }
@@ -144,6 +149,7 @@ def render_report(
         unreadable=unread,
         provenance=_provenance(collection),
         limits=limits(collection),
+        meaning=meaning(collection),
         left_out=_tabulated(pd.DataFrame(left)) if (left := left_out(collection)) else None,
         data=inline_json(_data(collection, case_ids, pictures)),
         blocks=[inline_json(_renamed(pictures.texts.get(case_id, {}), collection.models)) for case_id in case_ids],
@@ -208,7 +214,12 @@ def _provenance(collection: Collection) -> list[dict[str, Any]]:
     tables = [
         ("Runs", runs_table(collection), True, "the first 16 digits of each SHA-256; stage 1 first"),
         ("Folds", folds, True, "the file as it lies beside the datalist now"),
-        ("Settings", settings_table(collection), False, "of the configs; values of different runs stand together"),
+        (
+            "Settings",
+            settings_table(collection),
+            True,
+            "of models and configs; values of different runs stand together",
+        ),
         ("Versions", versions_table(collection), False, "values of different runs stand together"),
     ]
     return [
@@ -218,19 +229,20 @@ def _provenance(collection: Collection) -> list[dict[str, Any]]:
     ]
 
 
-def _tabulated(table: pd.DataFrame, caption: str = "") -> dict[str, Any]:
+def _tabulated(table: pd.DataFrame, caption: str = "", headings: Mapping[str, str] | None = None) -> dict[str, Any]:
     """Columns and rows as texts; an index with a name becomes the first column."""
     if table.index.name or any(table.index.names):
         table = table.reset_index()
     table = table.loc[
         :, [not table[name].isin(["", None]).all() for name in table.columns]
     ]  # an empty note says nothing
-    names = [words(name) for name in table.columns]
+    names = [(headings or {}).get(name) or words(name) for name in table.columns]
+    shown = [name.replace("e-2", "e\u20112") for name in names]  # a hyphen that no line ends with
     called = names.index("model") if "model" in names else 0
     numeric = [pd.api.types.is_numeric_dtype(table.iloc[:, place]) for place in range(len(names))]
     return {
         "caption": caption,
-        "columns": [{"name": name, "number": number} for name, number in zip(names, numeric, strict=True)],
+        "columns": [{"name": name, "number": number} for name, number in zip(shown, numeric, strict=True)],
         "rows": [
             {
                 "cells": [

@@ -5,13 +5,14 @@ from __future__ import annotations
 import hashlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
 from .collect import Collection, Run
+from .model_size import generator_of
 
 __all__ = ["data_files", "inconsistencies", "runs_table", "settings_table", "versions_table"]
 
@@ -27,6 +28,13 @@ SETTINGS = (
         "precision",
         "lesions",
     ),
+)
+# keys of a config that may differ between the runs of one experiment: whose run it is, where, and what stands elsewhere
+OF_ONE_RUN = frozenset(
+    (
+        *("about", "imports", "fold", "gamma", "device", "resume", "num_workers", "seed", "image_size", "network_def"),
+        *("dataset_dir", "datalist", "folds", "ckpt_dir", "output_dir", "ckpt_path", "bundle_root"),
+    )
 )
 
 
@@ -77,9 +85,22 @@ def versions_table(collection: Collection) -> pd.DataFrame:
 
 
 def settings_table(collection: Collection) -> pd.DataFrame:
-    """A row a number of the config that a reader may want to know; several values stand together."""
-    configs = (run.run.get("config") or {} for run in _all(collection))
-    return _merged({key: config[key] for key in SETTINGS if key in config} for config in configs)
+    """A row a number of networks and config that a reader may want to know; several values stand together."""
+    return _merged(map(_settings, _all(collection)))
+
+
+def _settings(run: Run) -> dict[str, Any]:
+    config = run.run.get("config") or {}
+    discriminator = config.get("disc_des") or {}
+    named = {"generator": generator_of(run), "discriminator": discriminator if isinstance(discriminator, dict) else {}}
+    networks = {
+        f"{network} {key}": value
+        for network, values in named.items()
+        for key, value in values.items()
+        if not key.startswith("_")
+    }
+    start = {} if "init_checkpoint" not in config else {"pre-trained": "yes" if config["init_checkpoint"] else "no"}
+    return networks | {key: config[key] for key in SETTINGS if key in config} | start
 
 
 def _all(collection: Collection) -> list[Run]:
@@ -104,13 +125,18 @@ def inconsistencies(collection: Collection) -> list[str]:
         ("image sizes", lambda run: run.card.get("image_size")),
         ("generators", lambda run: json.dumps(run.card["network"], sort_keys=True) if "network" in run.card else None),
         (
-            "package versions",
+            "package or code versions",
             lambda run: json.dumps(run.run["versions"], sort_keys=True) if "versions" in run.run else None,
         ),
     ):
         found = {value(run) for run in collection.runs} - {None}
         if len(found) > 1:
             notes.append(f"The runs have {len(found)} different {what}: differences between models may come from that.")
+    differing = _differing_keys(collection.runs)
+    if differing:
+        notes.append(
+            f"The configs of the runs differ in {', '.join(differing)}: differences between models may come from that."
+        )
     for run in collection.runs:
         part = run.evaluation.get("part")
         if part not in (None, "test"):
@@ -123,6 +149,38 @@ def inconsistencies(collection: Collection) -> list[str]:
         if run.run.get("state") not in (None, "completed"):
             notes.append(f"{run.name}: its training is '{run.run['state']}', not completed.")
     return notes + _of_folds(collection) + _of_plan(collection)
+
+
+def _differing_keys(runs: Sequence[Run], shown: int = 8) -> list[str]:
+    """Keys that do not have one value in all runs that have a config, but for what belongs to a single run."""
+    configs = [_leaves(config, skipped=OF_ONE_RUN) for run in runs if (config := run.run.get("config"))]
+    evaluations = [
+        _leaves(metrics, "evaluate#metrics")
+        for run in runs
+        if (metrics := ((run.evaluation.get("config") or {}).get("evaluate") or {}).get("metrics"))
+    ]
+    absent = object()
+    found = [
+        key
+        for alike in (configs, evaluations)
+        for key in dict.fromkeys(key for leaves in alike for key in leaves)
+        if any(leaves.get(key, absent) != alike[0].get(key, absent) for leaves in alike)
+    ]
+    return found if len(found) <= shown else [*found[:shown], f"{len(found) - shown} more"]
+
+
+def _leaves(content: Any, key: str = "", skipped: frozenset[str] = frozenset()) -> dict[str, Any]:
+    """Values by their names in an override (``network_def#width``); of a start only whether there was one."""
+    if key == "init_checkpoint":
+        return {key: content is not None}
+    items = content.items() if isinstance(content, dict) else enumerate(content) if isinstance(content, list) else None
+    if items is None:
+        return {} if isinstance(content, str) and Path(content).is_absolute() else {key: content}
+    leaves: dict[str, Any] = {}
+    for name, value in items:
+        if str(name) not in skipped:
+            leaves |= _leaves(value, f"{key}#{name}" if key else str(name))
+    return leaves
 
 
 def data_files(collection: Collection, key: str) -> dict[str, dict[str, Any]]:

@@ -1,4 +1,4 @@
-// Pairs one after another; every answer goes to this browser's storage at once, and to a CSV when it is saved.
+// Pairs one after another, in an order for each reader; every answer goes to this browser's storage at once, and to a CSV when it is saved.
 "use strict";
 
 (() => {
@@ -6,7 +6,7 @@
   const byId = id => document.getElementById(id);
   const questions = [...document.querySelectorAll("[data-question]")].map(fieldset => fieldset.dataset.question);
   const store = `cesm-reader-study ${data.study}`;
-  const state = { place: 0, reader: "", answers: {}, began: 0, images: null, lasting: true };
+  const state = { place: 0, reader: "", answers: {}, order: [], began: 0, images: null, lasting: true };
 
   function keep() {
     try { localStorage.setItem(store, JSON.stringify({ reader: state.reader, answers: state.answers })); }
@@ -17,7 +17,24 @@
   }
 
   const complete = trial => state.answers[trial]?.real !== undefined && questions.every(question => state.answers[trial][question] !== undefined);
-  const current = () => data.trials[state.place];
+  const current = () => data.trials[state.order[state.place]];
+
+  function orderFor(reader) {  // each reader has an order of her own, the same one whenever she comes back
+    let mix = 2166136261;  // FNV-1a of study and name, then mulberry32
+    for (const sign of `${data.study} ${reader}`) mix = Math.imul(mix ^ sign.codePointAt(0), 16777619);
+    const random = () => {
+      mix = (mix + 0x6d2b79f5) | 0;
+      let mixed = Math.imul(mix ^ (mix >>> 15), mix | 1);
+      mixed ^= mixed + Math.imul(mixed ^ (mixed >>> 7), mixed | 61);
+      return ((mixed ^ (mixed >>> 14)) >>> 0) / 4294967296;
+    };
+    const order = data.trials.map((_, place) => place);
+    for (let last = order.length - 1; last > 0; last--) {
+      const other = Math.floor(random() * (last + 1));
+      [order[last], order[other]] = [order[other], order[last]];
+    }
+    return order;
+  }
   const answer = () => state.answers[current()] ??= { seconds: 0 };
 
   const view = new LinkedView(() => requestAnimationFrame(draw));
@@ -41,7 +58,7 @@
     for (const id of ["start", "end"]) byId(id).hidden = true;
     byId("trial").hidden = false;
     delete byId("trial").dataset.shown;
-    const texts = pageData(`images-${place}`);
+    const texts = pageData(`images-${state.order[place]}`);
     const [left, right] = await Promise.all(["left", "right"].map(side => decoded(texts[side], data.mime)));
     if (state.place !== place) return;
     state.images = { left, right };
@@ -49,6 +66,7 @@
     view.reset();
     fill();
     byId("position").focus({ preventScroll: true });  // away from a button, which would take the next Enter for itself
+    byId("trial").dataset.trial = current();
     byId("trial").dataset.shown = place;
   }
 
@@ -109,7 +127,8 @@
     if (reader !== state.reader) state.answers = {};
     state.reader = reader;
     keep();
-    const open = data.trials.findIndex(trial => !complete(trial));
+    state.order = orderFor(reader);
+    const open = state.order.findIndex(place => !complete(data.trials[place]));
     show(open < 0 ? 0 : open);
   });
   byId("reader").addEventListener("keydown", event => { if (event.key === "Enter") byId("begin").click(); });

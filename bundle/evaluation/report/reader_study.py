@@ -90,7 +90,8 @@ def write_reader_study(
     """Write ``page`` for the readers and, beside it, ``<page>_key.csv`` with the truth.
 
     The page holds opaque ids and pictures without a name, the real and the virtual one encoded alike; case, model and
-    side stand in the key alone. Hand out the page, keep the key.
+    side stand in the key alone. Hand out the page, keep the key. Each reader gets the pairs in an order that follows
+    from study and name, so that readers do not tire at the same pairs; ``order`` of the key is that of the file.
 
     Raises:
         FileExistsError: when a page or a key is there already: without its key a study under way is lost.

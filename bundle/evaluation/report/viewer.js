@@ -58,17 +58,19 @@
     }
   }
 
-  function absent(context, { size, place }) {
+  const judged = model => Boolean(data.cases[state.place].values[model]);
+  const why = model => model === undefined || judged(model) ? "not kept" : "not judged by this model";
+  function absent(context, { size, place }, model) {
     context.setTransform(1, 0, 0, 1, 0, 0);
     context.fillStyle = "#9aa6b6"; context.font = `${Math.max(12, size / 20)}px sans-serif`; context.textAlign = "center";
-    context.fillText("not kept", size / 2, size / 2);
+    context.fillText(why(model), size / 2, size / 2);
     place();
   }
-  const image = key => (context, where, images) => images.pictures[key] ? context.drawImage(images.pictures[key], 0, 0) : absent(context, where);
+  const image = (key, model) => (context, where, images) => images.pictures[key] ? context.drawImage(images.pictures[key], 0, 0) : absent(context, where, model);
 
   function compare(context, where, images) {
     const virtual = images.pictures[data.pictures[state.model]], at = where.size * state.slider;
-    if (!images.pictures.des || !virtual) return absent(context, where);
+    if (!images.pictures.des || !virtual) return absent(context, where, virtual ? undefined : state.model);
     context.drawImage(images.pictures.des, 0, 0);
     context.save();
     context.setTransform(1, 0, 0, 1, 0, 0);
@@ -87,7 +89,7 @@
 
   function error(context, where, images) {
     const real = images.greys.des, key = data.pictures[state.model], virtual = images.greys[key];
-    if (!real || !virtual) return absent(context, where);
+    if (!real || !virtual) return absent(context, where, virtual ? undefined : state.model);
     const name = `${key} ${state.range}`;
     images.errors[name] ??= errorMap(real, virtual, images.width, images.height, state.range);
     context.drawImage(images.errors[name], 0, 0);
@@ -143,6 +145,7 @@
 
   function describe() {
     for (const { canvas, text } of panels) canvas.setAttribute("aria-label", `${text.textContent} of ${data.cases[state.place].case_id}`);
+    for (const button of document.querySelectorAll("#models button")) button.title = judged(Number(button.dataset.model)) ? "" : "this image was not judged by this model";
   }
 
   function choose(model) {
@@ -163,7 +166,7 @@
   function fillValues() {
     const rows = data.models.map((name, model) => {
       const values = data.cases[state.place].values[model];
-      return [name, ...data.shown.map(column => values ? format(values[data.columns.indexOf(column)]) : "–")];
+      return [values ? name : `${name} (not judged)`, ...data.shown.map(column => values ? format(values[data.columns.indexOf(column)]) : "–")];
     });
     const body = byId("one").tBodies[0];
     body.replaceChildren(...rows.map((cells, model) => rowOf(cells, data.floors.includes(data.models[model]))));
@@ -276,7 +279,7 @@
   data.models.forEach((name, model) => {
     const key = data.pictures[model];
     if (!key) return;
-    if (key !== "le") addPanel(byId("small"), name, image(key));
+    if (key !== "le") addPanel(byId("small"), name, image(key, model));
     const button = document.createElement("button");
     button.dataset.model = model; button.textContent = `${model + 1} ${name}`;
     button.addEventListener("click", () => choose(model));

@@ -72,7 +72,8 @@ def _write_beside(folder: Path, tables: Sequence[Exhibit], figures: Sequence[Exh
     for table in tables:
         write_table(table.content, folder / "tables" / f"{table.name}.csv")
         if table.name in ("paper", "lesion", "breast"):
-            texts = {"md": paper_markdown(table.content), "tex": as_latex(table.content, caption=table.title)}
+            caption = f"{table.title}. {table.note}".strip()
+            texts = {"md": paper_markdown(table.content, caption), "tex": as_latex(table.content, caption)}
             for suffix, text in texts.items():
                 with beside(folder / "tables" / f"{table.name}.{suffix}") as place:
                     place.write_text(text, encoding="utf-8")
