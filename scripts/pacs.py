@@ -83,9 +83,9 @@ def pull(
         only_le: leave out what is known to be no low-energy image.
         listen: HOST:PORT that a DIMSE node sends to, as it is registered there.
         calling: our AE title; null takes SEG_CYCLEGAN.
-        insecure: listen to other machines without TLS.
+        insecure: speak with other machines without TLS.
     """
-    target = read_node(node, calling=calling)
+    target = read_node(node, calling=calling, insecure=insecure or None)
     selection = Selection(study, dates, patient_id, accession, modality)
     done = pull_objects(target, selection, output_dir, only_le=only_le, door=_door(target, listen, insecure))
     if not done.counts:
@@ -114,10 +114,10 @@ def push(
         commitment: ask a DIMSE node for storage commitment where it offers that.
         listen: HOST:PORT that it may report to, as it is registered there.
         calling: our AE title; null takes SEG_CYCLEGAN.
-        insecure: listen to other machines without TLS.
+        insecure: speak with other machines without TLS.
         retries: further attempts at what may yet succeed.
     """
-    target = read_node(node, calling=calling)
+    target = read_node(node, calling=calling, insecure=insecure or None)
     door = _door(target, listen, insecure)
     done = push_objects(target, folder, any, batch=batch, commitment=commitment, door=door, retries=retries)
     _finish("push", done.counts, done.failed, Path(folder) / "pushed.csv")
@@ -146,6 +146,9 @@ def serve(
     max_queue_mib: int = 50 * 1024,
     max_resting_mib: int = 50 * 1024,
     max_associations: int = 10,
+    keep_aside: bool = False,
+    requeue_failed: bool = False,
+    commitment_hours: float = 24.0,
 ) -> None:
     """Receive images by C-STORE and send a virtual DES of each low-energy one to a node, until told to end.
 
@@ -160,7 +163,7 @@ def serve(
         cert_file: our certificate: TLS.
         key_file: its key.
         ca_file: callers must have a certificate of one of these.
-        insecure: listen to other machines without TLS.
+        insecure: speak with other machines without TLS.
         keep: keep source and result in the queue once the node confirmed the result.
         commitment: ask a DIMSE node for storage commitment where it offers that.
         device: cpu, cuda, cuda:N; null leaves it to the config.
@@ -172,8 +175,11 @@ def serve(
         max_queue_mib: under way.
         max_resting_mib: put aside, failed and kept.
         max_associations: at the same time.
+        keep_aside: keep also the images that are known to be no low-energy ones; their rows stay in any case.
+        requeue_failed: try again what failed before.
+        commitment_hours: warn about a result that waits for its storage commitment for longer; it waits on.
     """
-    node = read_node(to, calling=ae_title)
+    node = read_node(to, calling=ae_title, insecure=insecure or None)
     door = Door(
         host,
         port,
@@ -186,8 +192,6 @@ def serve(
         max_associations=max_associations,
         object_bytes=max_object_mib * MIB,
     )
-    if not Path(ckpt_path).is_file():
-        raise FileNotFoundError(f"{ckpt_path} is no file. Train first, or give --ckpt_path.")
     stop = threading.Event()
     settings = ({} if device is None else {"device": device}) | (overrides or {})
     translate = BatchInference(
@@ -197,11 +201,24 @@ def serve(
         options=[text for key, value in settings.items() for text in (f"--{key}", str(value))],
         stopped=stop.is_set,
     )
+    translate.check()
     limits = Limits(max_objects, max_queue_mib * MIB, max_resting_mib * MIB)
     for ending in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ending, lambda *_: stop.set())
     service = Service(
-        queue, door, node, translate, limits, keep=keep, commitment=commitment, settle=settle, batch=batch, stop=stop
+        queue,
+        door,
+        node,
+        translate,
+        limits,
+        keep=keep,
+        commitment=commitment,
+        settle=settle,
+        batch=batch,
+        stop=stop,
+        keep_aside=keep_aside,
+        requeue_failed=requeue_failed,
+        commitment_hours=commitment_hours,
     )
     with service:
         print(f"{ae_title} listens on {host}:{service.listener.port}; results go to {node}")

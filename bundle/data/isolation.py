@@ -13,7 +13,9 @@ from typing import Any
 
 from tqdm.auto import tqdm
 
-__all__ = ["Failure", "work_apart"]
+__all__ = ["PACE", "Failure", "work_apart"]
+
+PACE = "{l_bar}{bar}| {n_fmt}/{total_fmt} [{elapsed}<{remaining}, {rate_noinv_fmt}{postfix}]"  # never seconds an image
 
 
 @dataclass(frozen=True)
@@ -44,9 +46,14 @@ class _Worker:
         self.index: int | None = None
         self.until = 0.0
 
-    def take(self, index: int, item: Any, time_limit: float) -> None:
+    def take(self, index: int, item: Any, time_limit: float) -> bool:
+        """Begin with an item; false where the process is dead, as of one that was killed while it had nothing to do."""
         self.index, self.until = index, time.monotonic() + time_limit
-        self.connection.send((item,))
+        try:
+            self.connection.send((item,))
+        except OSError:
+            return False
+        return True
 
     def result(self) -> Any:
         try:
@@ -92,15 +99,18 @@ def work_apart(
     done: dict[int, Any] = {}
     handed, given = 0, 0
     try:
-        with tqdm(total=len(items), desc=description, unit=unit) as bar:
+        with tqdm(total=len(items), desc=description, unit=unit, bar_format=PACE) as bar:
             while given < len(items):
-                for worker in workers:
-                    if worker.index is None and handed < len(items) and handed < given + 16 * count:
-                        worker.take(handed, items[handed], time_limit)
-                        handed += 1
+                for worker in [worker for worker in workers if worker.index is None]:
+                    if handed < len(items) and handed < given + 16 * count:
+                        if worker.take(handed, items[handed], time_limit):
+                            handed += 1
+                        else:
+                            worker.stop()
+                            workers.remove(worker)  # a fresh one takes the same item
                 while len(workers) < count and handed < len(items):
                     workers.append(_Worker(work))
-                    workers[-1].take(handed, items[handed], time_limit + 60)
+                    workers[-1].take(handed, items[handed], time_limit + 60)  # one that is dead says so as its result
                     handed += 1
                 for worker in _finished(workers):
                     index, worker.index = worker.index, None

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .codes import SCHEME
 from .files import has_dicom_mark, read_dataset
 
 if TYPE_CHECKING:
@@ -23,7 +24,9 @@ VENDORS = Path(__file__).with_name("vendors.json")
 SYNTHETIC_DATA = 0x0008001C
 TOMOSYNTHESIS = ("1.2.840.10008.5.1.4.1.1.13.1.3", "1.2.840.10008.5.1.4.1.1.13.1.4", "1.2.840.10008.5.1.4.1.1.13.1.5")
 SECONDARY_CAPTURE = "1.2.840.10008.5.1.4.1.1.7"
-MG_FOR_PROCESSING = "1.2.840.10008.5.1.4.1.1.1.2.1"
+FOR_PROCESSING = ("1.2.840.10008.5.1.4.1.1.1.2.1", "1.2.840.10008.5.1.4.1.1.1.1.1")  # MG, DX
+FOR_PRESENTATION = ("1.2.840.10008.5.1.4.1.1.1.2", "1.2.840.10008.5.1.4.1.1.1.1")
+SYNTHESIZING = "109100"  # DCM, Synthesizing Equipment (PS3.16, CID 7005)
 TEXT_RULES = {  # rule -> where its patterns are looked for; the order is that of the decision
     "image_type": ("ImageType",),
     "processing_code": ("AcquisitionDeviceProcessingCode",),
@@ -122,8 +125,8 @@ def refusal(ds: Dataset) -> str:
         return f"its modality is {_code(modality)}, expected MG"
     if SYNTHETIC_DATA in ds and str(ds[SYNTHETIC_DATA].value).upper() == "YES":
         return "it is synthetic data"
-    if "SYNTHETIC" in str(ds.get("SeriesDescription") or "").upper():  # where a PACS has dropped that attribute
-        return "it is synthetic data, as its series description says"
+    if where := _says_synthetic(ds):  # where a PACS has dropped that attribute
+        return f"it is synthetic data, as its {where} says"
     sop_class = str(ds.get("SOPClassUID") or "")
     if sop_class in TOMOSYNTHESIS:
         return "it is tomosynthesis, expected one projection image"
@@ -140,14 +143,43 @@ def refusal(ds: Dataset) -> str:
             f"it is computed from others (Image Type {_code(made[0].upper())}), expected one exposure or a subtraction"
         )
     intent = str(ds.get("PresentationIntentType") or "").upper()
-    if intent == "FOR PROCESSING" or sop_class == MG_FOR_PROCESSING:
+    if intent == "FOR PROCESSING" or sop_class in FOR_PROCESSING:
         return "it is FOR PROCESSING, expected FOR PRESENTATION"
     if not intent and str(ds.get("PixelIntensityRelationship") or "").upper() == "LIN":
         return "it holds raw detector values (Pixel Intensity Relationship LIN), expected FOR PRESENTATION"
     frames = _whole(ds.get("NumberOfFrames"))
     if frames > 1:
         return f"it has {frames} frames, as tomosynthesis does"
+    if sop_class and sop_class not in FOR_PRESENTATION:
+        said = sop_class if re.fullmatch("[0-9.]{1,64}", sop_class) else "unreadable"
+        return f"its SOP class is {said}, expected Digital Mammography or Digital X-Ray Image Storage"
     return ""
+
+
+def _says_synthetic(ds: Dataset) -> str:
+    """Which attribute says that software made the image, as this bundle's own images do in several places."""
+    for keyword, named in (
+        ("SeriesDescription", "series description"),
+        ("DerivationDescription", "derivation description"),
+    ):
+        if "SYNTHETIC" in str(ds.get(keyword) or "").upper():
+            return named
+    if any(scheme == SCHEME for _, scheme in _codes(ds, "DerivationCodeSequence")):
+        return "derivation code"
+    for equipment in _items(ds, "ContributingEquipmentSequence"):
+        if (SYNTHESIZING, "DCM") in _codes(equipment, "PurposeOfReferenceCodeSequence"):
+            return "contributing equipment"
+    return ""
+
+
+def _items(ds: Dataset, keyword: str) -> list[Dataset]:
+    """Of a sequence; none where a damaged header has another thing in its place."""
+    value = ds.get(keyword)
+    return [item for item in value if hasattr(item, "get")] if isinstance(value, Sequence) else []
+
+
+def _codes(ds: Dataset, keyword: str) -> list[tuple[str, str]]:
+    return [(str(item.get("CodeValue")), str(item.get("CodingSchemeDesignator"))) for item in _items(ds, keyword)]
 
 
 def classify(ds: Dataset, rules: Rules | None = None) -> Decision:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from .codes import VIEWS, code
 from .energy import refusal
 from .headers import VIEW_CODES, laterality, view
+from .uid import is_uid
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -78,7 +79,7 @@ def lacks(keywords: Collection[str]) -> str:
 
 def missing_uids(le: Dataset, *keywords: str) -> list[str]:
     """Those of the keywords that hold no UID; a UID with a leading zero is one, because a PACS files by it."""
-    return [keyword for keyword in keywords if not re.fullmatch(r"[0-9.]{1,64}", str(le.get(keyword) or ""))]
+    return [keyword for keyword in keywords if not is_uid(str(le.get(keyword) or ""))]
 
 
 def image_laterality(le: Dataset) -> str:

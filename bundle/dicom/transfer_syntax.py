@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -46,6 +48,7 @@ def _jpegls(frame: bytes, rows: int, columns: int, bits: int) -> bytes:
 def _jpeg2000(frame: bytes, rows: int, columns: int, bits: int) -> bytes:
     from openjpeg import encode_pixel_data
 
+    logging.getLogger("openjpeg").setLevel(logging.WARNING)  # it counts the tiles of every image
     return bytes(
         encode_pixel_data(
             frame,

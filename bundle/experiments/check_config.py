@@ -14,6 +14,8 @@ from typing import Any
 import torch
 from monai.bundle import ComponentLocator, ConfigParser
 
+from ..dicom.energy import read_rules
+from ..dicom.synthesis import Form
 from ..dicom.transfer_syntax import SYNTAXES
 from ..inference.save_dicom import ALSO
 from ..metrics.image_quality import VIF_SMALLEST
@@ -173,6 +175,19 @@ def _dicom_problems(settings: Mapping[str, Any]) -> list[str]:
         problems.append(
             f"des_window is {window!r}, expected [centre, width] of a DES image in its stored values, width above 0."
         )
+    number, description, vendors = (settings.get(name) for name in ("series_number", "series_description", "vendors"))
+    if number is not None and not (_is_number(number, whole=True) and 0 <= number < 2**31):
+        problems.append(f"series_number is {number!r}, expected None or a whole number from 0 to {2**31 - 1}.")
+    try:
+        Form(series_description=description)
+    except ValueError as error:
+        problems.append(str(error).removeprefix("Form: "))
+    if vendors is not None:
+        try:
+            read_rules(vendors)
+        except (OSError, TypeError, ValueError) as error:
+            said = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+            problems.append(f"vendors is {vendors!r}, expected a vendor file: {' '.join(said.split())}")
     return problems
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
@@ -14,8 +15,9 @@ from monai.transforms import Compose
 from tqdm.auto import tqdm
 
 from ..data.image_check import image_problem
-from ..data.isolation import Failure, work_apart
+from ..data.isolation import PACE, Failure, work_apart
 from ..data.training_range import outside_of
+from ..dicom.files import read_dataset
 from ..keys import BatchKeys
 from .exam_folder import ExamFolder
 
@@ -33,7 +35,8 @@ def prepare(item: Mapping[str, Any], transform: Compose, seen: Mapping[str, Sequ
         seen: the model card's ``seen``, what its training images were like.
 
     Returns:
-        ``item`` with ``tensor`` (1, S, S), a MetaTensor whose traced transforms lead back to the native grid; ``air``,
+        ``item`` with ``header``, the object's without pixels, of the same file as these; ``tensor`` (1, S, S), a
+        MetaTensor whose traced transforms lead back to the native grid; ``air``,
         a packed mask (bits of H * W) of the background where that is constant, else None, and ``air_value``;
         ``outside``, how the image differs from the training's; seconds ``decode`` and ``preprocess``; ``damaged``, the
         files that could not be used, with the reasons.
@@ -47,12 +50,17 @@ def prepare(item: Mapping[str, Any], transform: Compose, seen: Mapping[str, Sequ
             return {**item, **_prepared(path, transform, seen), "image": path, "damaged": damaged}
         except ValueError as error:
             damaged[path] = str(error).removeprefix(f"{path} ")
+        except OSError as error:
+            damaged[path] = f"it cannot be read ({error.strerror or type(error).__name__})"
     raise ValueError(damaged[item["image"]])
 
 
 def _prepared(path: str, transform: Compose, seen: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    began = time.monotonic()
+    began, version = time.monotonic(), _version(path)
     data: dict[str, Any] = transform.transforms[0]({BatchKeys.IMAGE: path})  # type: ignore[assignment,operator]
+    header = read_dataset(path, pixels=False)
+    if _version(path) != version:  # the pixels of one woman must not get the header of another
+        raise ValueError("the file was replaced or written to while it was read: call again")
     decoded = time.monotonic()
     native = data[BatchKeys.IMAGE]
     pixels = np.asarray(native)[0]
@@ -64,6 +72,7 @@ def _prepared(path: str, transform: Compose, seen: Mapping[str, Sequence[float]]
         data = step(data)  # type: ignore[operator]
     image = data[BatchKeys.IMAGE]
     return {
+        "header": header,
         "tensor": image,
         "air": np.packbits(air) if air.mean() >= LEAST_AIR else None,
         "air_value": float(lowest),
@@ -71,6 +80,12 @@ def _prepared(path: str, transform: Compose, seen: Mapping[str, Sequence[float]]
         "decode": decoded - began,
         "preprocess": time.monotonic() - decoded,
     }
+
+
+def _version(path: str) -> tuple[int, int, int]:
+    """What changes when a file is replaced, or written to in its place."""
+    stat = os.stat(path)
+    return stat.st_ino, stat.st_size, stat.st_mtime_ns
 
 
 class ExamLoader:
@@ -129,7 +144,7 @@ class ExamLoader:
                 self.work, items, self.num_workers, self.time_limit, description="translating", unit="image"
             )
             return
-        for item in tqdm(items, desc="translating", unit="image", dynamic_ncols=True):
+        for item in tqdm(items, desc="translating", unit="image", dynamic_ncols=True, bar_format=PACE):
             try:
                 yield self.work(item)
             except Exception as error:

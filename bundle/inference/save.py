@@ -5,13 +5,18 @@ from __future__ import annotations
 import os
 from collections.abc import Hashable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from monai.config import KeysCollection
 from monai.transforms import SaveImaged
 
+from ..dicom.files import has_dicom_mark, read_dataset
+from ..dicom.source import detector_spacing
 from ..keys import BatchKeys
+
+if TYPE_CHECKING:
+    from pydicom.dataset import Dataset
 
 __all__ = ["NOTICE", "SaveVirtualDesd", "made_by", "save_virtual_des"]
 
@@ -22,20 +27,34 @@ NOTICE = (
 )
 
 
-def save_virtual_des(image: np.ndarray, path: str | os.PathLike, source: str | os.PathLike, model: str = "") -> None:
+def save_virtual_des(
+    image: np.ndarray, path: str | os.PathLike, source: str | os.PathLike | Dataset, model: str = ""
+) -> None:
     """Write one image (H, W) in [0, 1] beside its place and rename it; it keeps the hash of the model's weights.
 
-    ``.png``: 16 bit, 0 to 65535, with the notice as text chunk. ``.nii.gz``: float32 (W, H, 1) with the affine of the
-    NIfTI file it was made from and the notice as description.
+    ``.png``: 16 bit, 0 to 65535, with the notice and its source as text chunks. ``.nii.gz``: float32 (W, H, 1) with the
+    notice as description and the affine of its source: that of a NIfTI file; for DICOM the pixel size of the detector,
+    as ITK writes an image that does not say how it lies.
+
+    Args:
+        image: to save.
+        path: where to.
+        source: the file it was made from, or the header of the DICOM object. Of a DICOM object the SOP Instance UID is
+            named, because the names of such files are often those of patients.
+        model: hash of the weights.
 
     Raises:
         ValueError: for another ending or shape, or an image that is not finite.
     """
     path = Path(path)
+    if isinstance(source, str | os.PathLike) and has_dicom_mark(source):
+        source = read_dataset(source, pixels=False)
     if image.ndim != 2:
         raise ValueError(f"an image to save has shape {image.shape}, expected (H, W).")
     if not np.isfinite(image).all():
-        raise ValueError(f"the virtual DES of {source} holds NaN or infinite pixels: the model's weights are broken.")
+        raise ValueError(
+            f"the virtual DES of {_name(source)} holds NaN or infinite pixels: the model's weights are broken."
+        )
     path.parent.mkdir(parents=True, exist_ok=True)
     image = np.clip(image, 0.0, 1.0)
     if path.name.endswith(".png"):
@@ -44,7 +63,7 @@ def save_virtual_des(image: np.ndarray, path: str | os.PathLike, source: str | o
 
         text = PngInfo()
         text.add_text("Description", NOTICE)
-        text.add_text("Source", Path(source).name)
+        text.add_text("Source", _name(source))
         if model:
             text.add_text("Model", model)
         beside = path.with_name(f".{path.name[: -len('.png')]}.{os.getpid()}.tmp.png")
@@ -52,7 +71,7 @@ def save_virtual_des(image: np.ndarray, path: str | os.PathLike, source: str | o
     elif path.name.endswith(".nii.gz"):
         import nibabel
 
-        nifti = nibabel.Nifti1Image(image.T[..., None].astype(np.float32), nibabel.load(source).affine)  # type: ignore[attr-defined]
+        nifti = nibabel.Nifti1Image(image.T[..., None].astype(np.float32), _affine(source))  # type: ignore[attr-defined]
         nifti.header["aux_file"] = model[:HASH].encode()
         nifti.header["descrip"] = b"SYNTHETIC virtual DES, research only, not for diagnosis"
         beside = path.with_name(f".{path.name[: -len('.nii.gz')]}.{os.getpid()}.tmp.nii.gz")
@@ -60,6 +79,20 @@ def save_virtual_des(image: np.ndarray, path: str | os.PathLike, source: str | o
     else:
         raise ValueError(f"{path}: expected the ending .png or .nii.gz.")
     os.replace(beside, path)
+
+
+def _name(source: str | os.PathLike | Dataset) -> str:
+    return Path(source).name if isinstance(source, str | os.PathLike) else str(source.get("SOPInstanceUID", ""))
+
+
+def _affine(source: str | os.PathLike | Dataset) -> np.ndarray:
+    """Of an image (W, H, 1), in mm."""
+    if isinstance(source, str | os.PathLike):
+        import nibabel
+
+        return nibabel.load(source).affine  # type: ignore[attr-defined]
+    rows, columns = detector_spacing(source) or (1.0, 1.0)
+    return np.diag([-columns, -rows, 1.0, 1.0])
 
 
 def made_by(path: str | os.PathLike) -> str:

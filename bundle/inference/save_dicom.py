@@ -11,7 +11,6 @@ import numpy as np
 from monai.config import KeysCollection
 from monai.transforms import SaveImaged
 
-from ..dicom.files import read_dataset
 from ..dicom.write import Form, Synthesis, virtual_des_object, write_object
 from .des_pixels import des_pixels
 from .save import save_virtual_des
@@ -24,8 +23,9 @@ ALSO = {"png": ".png", "nifti": ".nii.gz"}
 class SaveDicomd(SaveImaged):
     """Save ``item[key]``, (1, H, W) in [0, 1] on the native grid, as an MG object derived from its LE object.
 
-    The LE object is the file ``item["image_path"]``, the result goes to ``item["output"]``. It is a ``SaveImaged``, so
-    that servers which run a bundle's postprocessing themselves know to leave it out.
+    The LE object's header is ``item["header"]``, read along with its pixels; the result goes to ``item["output"]``,
+    ``<study>/<series>/<object>.dcm``. It is a ``SaveImaged``, so that servers which run a bundle's postprocessing
+    themselves know to leave it out.
 
     Args:
         keys: the prediction.
@@ -54,9 +54,7 @@ class SaveDicomd(SaveImaged):
 
     def __call__(self, data: Mapping[Hashable, Any]) -> dict[Hashable, Any]:
         item = dict(data)
-        le = read_dataset(item["image_path"], pixels=False)
-        if str(le.SOPInstanceUID) != item["sop_instance_uid"]:
-            raise ValueError("the file was replaced by another object while it was worked on: call again")
+        le, path = item["header"], Path(item["output"])
         for key in self.key_iterator(item):
             virtual = np.asarray(item[key].detach().cpu())[0]
             air = item.get("air")
@@ -64,10 +62,12 @@ class SaveDicomd(SaveImaged):
                 air = np.unpackbits(air, count=virtual.size).reshape(virtual.shape).astype(bool)
             pixels, window = des_pixels(virtual, self.window, air, item.get("air_value", 0.0))
             made = datetime.datetime.now().astimezone()
-            path = Path(item["output"])
+            ds = virtual_des_object(le, pixels, window, self.synthesis, self.form, made)
+            if path.parts[-3:] != (ds.StudyInstanceUID, ds.SeriesInstanceUID, f"{ds.SOPInstanceUID}.dcm"):
+                raise ValueError("the file was replaced by another object while it was worked on: call again")
             # the object last: where it stands, the others stand too
             for kind in self.also:
                 shown = virtual if air is None else np.where(air, 0.0, virtual)
-                save_virtual_des(shown, path.with_suffix(ALSO[kind]), item["image_path"], self.synthesis.weights)
-            write_object(virtual_des_object(le, pixels, window, self.synthesis, self.form, made), path)
+                save_virtual_des(shown, path.with_suffix(ALSO[kind]), le, self.synthesis.weights)
+            write_object(ds, path)
         return item

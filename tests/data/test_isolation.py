@@ -1,12 +1,15 @@
 """A file that kills or keeps its process costs itself alone."""
 
+import multiprocessing
 import os
+import re
 import signal
 import time
 
 import pytest
+from tqdm import tqdm
 
-from bundle.data.isolation import Failure, work_apart
+from bundle.data.isolation import PACE, Failure, work_apart
 
 
 def odd_work(item):
@@ -29,6 +32,21 @@ def test_results_come_in_order_and_failures_stand_in_their_place():
     assert reasons[2] == reasons[7] == "its decoder crashed (exit status -11)"
     assert reasons[4] == "ValueError: no good"
     assert reasons[5] == "it took more than 2 s"
+
+
+def test_a_process_that_is_killed_while_it_waits_costs_nothing():
+    results = work_apart(odd_work, ["a", "b", "c"], num_workers=1)
+    made = [next(results)]
+    for process in multiprocessing.active_children():
+        process.kill()
+        process.join()
+    assert made + list(results) == ["aa", "bb", "cc"]
+
+
+def test_the_bar_never_counts_seconds_an_image(capsys):
+    list(work_apart(odd_work, ["slow"], num_workers=1, unit="image"))
+    assert re.search(r"image/s\]", capsys.readouterr().err)
+    assert "s/image" not in tqdm.format_meter(1, 9, 20.0, unit="image", bar_format=PACE)
 
 
 def test_a_reader_that_stops_early_leaves_no_process_behind():

@@ -98,6 +98,33 @@ def test_synthetic_data_whose_attribute_was_dropped(write):
     assert other_than_le(path) == said
 
 
+def coded(value, scheme):
+    item = Dataset()
+    item.CodeValue, item.CodingSchemeDesignator, item.CodeMeaning = value, scheme, "a meaning"
+    return item
+
+
+def contributing(purpose):
+    item = Dataset()
+    item.PurposeOfReferenceCodeSequence = [coded(purpose, "DCM")]
+    return item
+
+
+@pytest.mark.parametrize(
+    ("entries", "where"),
+    [
+        ({"DerivationDescription": "SYNTHETIC virtual DES, not an acquisition"}, "derivation description"),
+        ({"DerivationCodeSequence": [coded("113062", "DCM"), coded("SYNTH-DES", "99SEGCYCLEGAN")]}, "derivation code"),
+        ({"ContributingEquipmentSequence": [contributing("109101"), contributing("109100")]}, "contributing equipment"),
+        ({"DerivationCodeSequence": [coded("113062", "DCM")]}, ""),
+        ({"ContributingEquipmentSequence": [contributing("109101")]}, ""),
+    ],
+)
+def test_synthetic_data_whose_description_was_changed_too(write, entries, where):
+    said = f"it is synthetic data, as its {where} says" if where else ""
+    assert other_than_le(write(KVP=30, SeriesDescription="low energy", **entries)) == said
+
+
 class TestFilesThatDoNotSay:
     def test_a_picture(self, tmp_path):
         (tmp_path / "a.png").write_bytes(b"\x89PNG" + bytes(200))
@@ -157,6 +184,8 @@ class TestClassify:
             ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.13.1.3"}, "it is tomosynthesis"),
             ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.2.1"}, "FOR PROCESSING"),
             ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.7"}, "a copy of a screen"),
+            ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.2"}, "its SOP class is 1.2.840.10008.5.1.4.1.1.2, expected Dig"),
+            ({"SOPClassUID": "1.2.840.10008.5.1.4.1.1.1.1.1"}, "FOR PROCESSING"),
             ({"ImageType": ["DERIVED", "PRIMARY", "TOMOSYNTHESIS", "GENERATED_2D"], "KVP": 29}, "TOMOSYNTHESIS"),
             ({"ImageType": ["DERIVED", "PRIMARY", "", "ADDITION", "LOW_ENERGY"]}, "(Image Type ADDITION)"),
             ({"PixelIntensityRelationship": "LIN"}, "raw detector values"),

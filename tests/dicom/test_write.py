@@ -309,6 +309,13 @@ class TestUids:
         ):
             derived_uids(whole_le(SeriesInstanceUID="", SOPInstanceUID=None), SYNTHESIS, Form())
 
+    @pytest.mark.parametrize("uid", ["..", "1..2", "1.2.", "../1.2", "/1.2", "1.2\\3", "1" * 65])
+    def test_what_is_none(self, uid):
+        with pytest.raises(ValueError, match="lacks SeriesInstanceUID, or"):
+            derived_uids(whole_le(SeriesInstanceUID=uid), SYNTHESIS, Form())
+        with pytest.raises(ValueError, match="lacks StudyInstanceUID, or"):
+            derived(whole_le(StudyInstanceUID=uid))
+
 
 class TestRefused:
     def test_all_that_is_missing_at_once(self):

@@ -22,6 +22,32 @@ def problems_of(left_out=(), config=CONFIGS / "train.json", **overrides):
     return override_problems(CommandLine([str(config)], overrides, list(left_out)))
 
 
+class TestDicom:
+    def problems(self, **settings):
+        return setting_problems({"device": "cpu", **settings})
+
+    def test_everything_at_once(self, tmp_path):
+        (tmp_path / "mine.json").write_text('{"vendors": [{"name": "X", "image_typ": {}}]}')
+        missing = tmp_path / "no.json"
+        assert self.problems(series_number="nine", series_description="Ä" * 3, vendors=str(missing)) == [
+            f"series_number is 'nine', expected None or a whole number from 0 to {2**31 - 1}.",
+            "series_description is 'ÄÄÄ', expected at most 34 ASCII letters, no backslash.",
+            f"vendors is {str(missing)!r}, expected a vendor file: No such file or directory",
+        ]
+        (found,) = self.problems(vendors=str(tmp_path / "mine.json"))
+        assert "has 1 problem(s): entry 1: 'image_typ', expected one of" in found
+        assert "\n" not in found
+
+    @pytest.mark.parametrize("number", [-1, 2**31, 1.5, True])
+    def test_no_series_number(self, number):
+        assert self.problems(series_number=number) == [
+            f"series_number is {number!r}, expected None or a whole number from 0 to {2**31 - 1}."
+        ]
+
+    def test_good_ones(self):
+        assert self.problems(series_number=9000, series_description="virtual DES 2", vendors=None) == []
+
+
 class TestUnknownKeys:
     @pytest.mark.parametrize(
         ("name", "nearest"),

@@ -17,6 +17,8 @@ from exam_tree import write_traps
 from monai.bundle import ConfigWorkflow
 from PIL import Image
 
+from bundle.dicom.files import read_dataset
+from bundle.inference import exam_loader
 from bundle.networks import ResnetGenerator
 from bundle.networks.weights import save_weights
 from bundle.transforms import read_image
@@ -91,6 +93,7 @@ def test_every_le_object_gets_a_derived_one_and_every_file_a_row(exams, translat
     assert len(table) == len([path for path in exams.rglob("*") if path.is_file()])
     made = table[table["state"] == "made"]
     assert sorted(made["image"]) == [str(path) for path in les(exams)]
+    assert len(made) == 4
     assert table.set_index("image").loc[str(exams / "notes.txt"), "reason"].startswith("not DICOM")
     for row in made.itertuples():
         source, result = pydicom.dcmread(row.image), pydicom.dcmread(row.output)
@@ -113,9 +116,17 @@ def test_every_le_object_gets_a_derived_one_and_every_file_a_row(exams, translat
 def test_png_nifti_and_dicom_agree(exams, translate):
     import nibabel
 
-    table, _ = translate(exams, also=["png", "nifti"])
-    for output in table.loc[table["state"] == "made", "output"]:
+    table, status = translate(exams, also=["png", "nifti"])
+    made = table[table["state"] == "made"]
+    assert (status, len(made)) == (0, 4)
+    for output, source in zip(made["output"], made["image"], strict=True):
         dicom = pydicom.dcmread(output).pixel_array
+        header = pydicom.dcmread(source, stop_before_pixels=True)
+        with Image.open(Path(output).with_suffix(".png")) as picture:
+            assert picture.text["Source"] == header.SOPInstanceUID  # file names are often those of patients
+        rows, columns = header.ImagerPixelSpacing
+        affine = nibabel.load(Path(output).with_suffix(".nii.gz")).affine
+        np.testing.assert_allclose(affine, np.diag([-columns, -rows, 1, 1]))
         png = np.asarray(Image.open(Path(output).with_suffix(".png"))) / 65535
         nifti = nibabel.load(Path(output).with_suffix(".nii.gz")).get_fdata()[..., 0].T
         lit = dicom > dicom.min()
@@ -140,6 +151,7 @@ def test_the_image_folder_gives_the_same_picture(exams, translate, model, tmp_pa
     workflow.initialize()
     workflow.run()
     of_folder = pd.read_csv(tmp_path / "png" / "results.csv").set_index("image")
+    assert (table["state"] == "made").sum() == 4
     for row in table[table["state"] == "made"].itertuples():
         theirs = np.asarray(Image.open(of_folder.loc[row.image, "output"])).astype(int)
         ours = np.asarray(Image.open(Path(row.output).with_suffix(".png"))).astype(int)
@@ -264,6 +276,80 @@ def test_of_two_copies_the_one_that_can_be_read_is_taken(exams, translate):
     assert Path(rows.loc[whole.name, "output"]).is_file()
 
 
+def test_a_file_replaced_on_the_way_gets_no_pixels_of_another(exams, translate, monkeypatch):
+    """By another woman's object of the same UIDs, as a mistaken export brings it."""
+    first, *others = les(exams)
+    ours = pydicom.dcmread(first)
+    prepared = exam_loader._prepared
+
+    def replaced():
+        ds = pydicom.dcmread(others[0])
+        for keyword in ("StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"):
+            setattr(ds, keyword, ours[keyword].value)
+        ds.PatientID = "ANOTHER"
+        ds.save_as(first)
+
+    def then_replaced(path, *rest):
+        result = prepared(path, *rest)
+        replaced()
+        return result
+
+    for path in others[1:]:
+        path.unlink()
+    monkeypatch.setattr(exam_loader, "_prepared", then_replaced)
+    table, status = translate(exams)
+    result = pydicom.dcmread(by_name(table).loc[first.name, "output"])
+    assert (status, result.PatientID) == (0, ours.PatientID)
+
+    def replacing(path, pixels=True):
+        ds = read_dataset(path, pixels)
+        if Path(path) == first:
+            replaced()
+        return ds
+
+    monkeypatch.setattr(exam_loader, "_prepared", prepared)
+    monkeypatch.setattr(exam_loader, "read_dataset", replacing)
+    table, status = translate(exams, overwrite=True)
+    row = by_name(table).loc[first.name]
+    assert (status, row["state"], row["reason"].split(":")[0]) == (
+        1,
+        "failed",
+        "the file was replaced or written to while it was read",
+    )
+
+
+def test_a_file_that_is_gone_gives_way_to_its_copy(exams, translate, monkeypatch):
+    first = les(exams)[0]
+    shutil.copy(first, exams / "a_copy.dcm")
+    prepare = exam_loader.prepare
+
+    def gone(item, **rest):
+        (exams / "a_copy.dcm").unlink(missing_ok=True)
+        return prepare(item, **rest)
+
+    monkeypatch.setattr(exam_loader, "prepare", gone)
+    table, status = translate(exams)
+    rows = by_name(table)
+    assert (status, rows.loc["a_copy.dcm", "state"], rows.loc[first.name, "state"]) == (1, "failed", "made")
+    assert rows.loc["a_copy.dcm", "reason"] == "it cannot be read (No such file or directory)"
+
+
+def test_no_further_file_stands_without_its_object(exams, translate, tmp_path):
+    ds = pydicom.dcmread(les(exams)[0])
+    del ds.ImagerPixelSpacing
+    ds.save_as(les(exams)[0])
+    table, status = translate(exams, also=["png"])
+    assert (status, (table["state"] == "made").sum(), (table["state"] == "failed").sum()) == (1, 3, 1)
+    assert len(list((tmp_path / "out").rglob("*.png"))) == 3
+
+
+def test_jpeg_2000_says_nothing_of_its_tiles(exams, translate, caplog):
+    caplog.set_level(logging.INFO)
+    table, _ = translate(exams, transfer_syntax="jpeg2000")
+    assert (table["state"] == "made").sum() == 4
+    assert [record.name for record in caplog.records if record.name.startswith("openjpeg")] == []
+
+
 def ds_uid(path):
     return str(pydicom.dcmread(path, stop_before_pixels=True).SOPInstanceUID).encode()
 
@@ -271,6 +357,7 @@ def ds_uid(path):
 def test_a_second_call_does_only_what_is_missing(exams, translate, tmp_path):
     first, _ = translate(exams)
     made = first[first["state"] == "made"]
+    assert len(made) == 4
     times = {path: Path(path).stat().st_mtime_ns for path in made["output"]}
     gone = made["output"].iloc[0]
     Path(gone).unlink()
@@ -293,6 +380,7 @@ def test_what_lies_outside_the_training_is_said(exams, model, translate, tmp_pat
     (tmp_path / "other" / "model.json").write_text(json.dumps(card))
     table, _ = translate(exams, ckpt_path=str(tmp_path / "other" / "model.pt"))
     said = table.loc[table["state"] == "made", "outside"]
+    assert len(said) == 4
     assert said.str.startswith("rows 64, trained on 10 to 20; mean in the breast 0.").all()
 
 
@@ -301,6 +389,7 @@ def test_processes_give_the_same_files_as_one(exams, translate, tmp_path):
     _, status = translate(exams, tmp_path / "many", num_workers=2, batch_size=3)
     assert status == 0
     files = {path.relative_to(tmp_path / "many") for path in (tmp_path / "many").rglob("*.dcm")}
+    assert len(files) == 4
     assert files == {path.relative_to(tmp_path / "one") for path in (tmp_path / "one").rglob("*.dcm")}
     for path in files:
         ours, theirs = (pydicom.dcmread(tmp_path / where / path).pixel_array for where in ("one", "many"))

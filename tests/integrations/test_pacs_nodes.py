@@ -18,11 +18,18 @@ from pynetdicom.sop_class import DigitalMammographyXRayImageStorageForPresentati
 from pynetdicom.sop_class import StorageCommitmentPushModel
 
 import scripts.pacs
-from bundle.integrations.pacs import DicomwebNode, DimseNode, Selection, push, read_node
+from bundle.integrations.pacs import DicomwebNode, DimseNode, Selection, Unreachable, pull, push, read_node
 from bundle.integrations.pacs.answer import Answer, read_parcel
 from bundle.integrations.pacs.batch_inference import BatchInference, TranslationFailed
+from bundle.integrations.pacs.listener import Door
 from bundle.integrations.pacs.pull import Pulled
+from bundle.integrations.pacs.pull_dicomweb import DicomwebSource
+from bundle.integrations.pacs.pull_dimse import DimseSource
 from bundle.integrations.pacs.push_dicomweb import StowSender
+from bundle.integrations.pacs.push_dimse import StoreSender
+from bundle.integrations.pacs.selection import Instance
+from bundle.networks import ResnetGenerator
+from bundle.networks.weights import save_weights
 
 pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
 
@@ -30,6 +37,7 @@ pytestmark = pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning
 class TestReadNode:
     def test_three_forms(self, tmp_path):
         assert read_node("https://pacs/dicom-web") == DicomwebNode("https://pacs/dicom-web")
+        assert read_node("http://127.0.0.1/dicom-web") == DicomwebNode("http://127.0.0.1/dicom-web")
         assert read_node("PACS@[::1]:104", calling="ME") == DimseNode("PACS", "::1", 104, calling="ME")
         path = tmp_path / "node.json"
         path.write_text(json.dumps({"ae_title": "A B", "host": "pacs", "port": 2762, "tls": True}))
@@ -44,12 +52,18 @@ class TestReadNode:
             ("PACS@host:70000", "expected HOST:PORT"),
             ("SEVENTEEN_LETTERS@host:104", "expected 1 to 16 characters"),
             ("https://user:secret@pacs/dicom-web", r"~/.netrc"),
+            ("http://pacs/dicom-web", "take https, or say --insecure"),
+            ("PACS@pacs:104", "with tls or ca_file, or say --insecure"),
         ],
     )
     def test_what_is_wrong(self, text, told):
         with pytest.raises(ValueError, match=told) as error:
             read_node(text)
         assert "secret" not in str(error.value)
+
+    @pytest.mark.parametrize("text", ["http://pacs/dicom-web", "PACS@pacs:104"])
+    def test_without_tls_on_a_clear_word(self, text):
+        assert read_node(text, insecure=True).insecure
 
     def test_a_file_with_an_unknown_field(self, tmp_path):
         path = tmp_path / "node.json"
@@ -71,7 +85,8 @@ class TestSelection:
 
     def test_keys(self):
         chosen = Selection(dates="20240101-", accession="7")
-        assert chosen.study_keys() == {"StudyDate": "20240101-", "AccessionNumber": "7"}
+        told = {"StudyDate": "20240101-", "AccessionNumber": "7", "ModalitiesInStudy": "MG"}
+        assert chosen.study_keys() == told
 
 
 @pytest.fixture
@@ -157,6 +172,7 @@ class Node:
 
     def __init__(self, keeps=lambda sop: True, status=0x0000):
         self.keeps, self.status, self.got = keeps, status, []
+        self.report = lambda asked: None
         ae = AE("PACS")
         ae.add_supported_context(MG)
         ae.add_supported_context(StorageCommitmentPushModel)
@@ -170,6 +186,9 @@ class Node:
 
     def commit(self, event):
         asked = event.action_information
+        if self.keeps is None:
+            self.report(asked)
+            return 0x0000, None
         sops = [item.ReferencedSOPInstanceUID for item in asked.ReferencedSOPSequence]
         report = told(
             [(sop,) for sop in sops if self.keeps(sop)], [(sop, 0x0112) for sop in sops if not self.keeps(sop)]
@@ -192,7 +211,104 @@ class Node:
         self.server.shutdown()
 
 
+class TestPaging:
+    """What QIDO-RS answers, page by page."""
+
+    @pytest.fixture
+    def source(self):
+        source = DicomwebSource(DicomwebNode("http://127.0.0.1:1/dicom-web"))
+
+        def answering(pages):
+            left = iter(pages)
+
+            def search(search_filters, limit, offset):
+                return [{"00080018": {"vr": "UI", "Value": [f"1.2.{n}"]}} for n in next(left)]
+
+            source.client = SimpleNamespace(search_for_instances=search)
+            return (str(ds.SOPInstanceUID) for ds in source._search("search_for_instances", {}))
+
+        return answering
+
+    def test_a_server_that_caps_its_answers_loses_nothing(self, source):
+        found = list(source([range(0, 100), range(100, 200), range(200, 250), ()]))
+        assert found == [f"1.2.{n}" for n in range(250)]
+
+    def test_one_that_repeats_itself_is_an_error(self, source):
+        with pytest.raises(Unreachable, match="gives the same answers again"):
+            list(source([range(3)] * 9))
+
+    def test_a_malformed_uid_costs_itself(self, tmp_path, monkeypatch):
+        answers = {
+            "studies": [{"0020000D": ["../evil"]}, {"0020000D": ["1.1"]}],
+            "series": [{"0020000E": []}, {"0020000E": ["1.2"]}],
+            "instances": [{"00080018": ["no UID"]}, {"00080018": ["1.3"]}],
+        }
+
+        def search(level):
+            def found(search_filters, limit, offset, **_):
+                told = [] if offset else answers[level]
+                return [{tag: {"vr": "UI", "Value": value} for tag, value in one.items()} for one in told]
+
+            return found
+
+        client = SimpleNamespace(**{f"search_for_{level}": search(level) for level in answers})
+        monkeypatch.setattr("bundle.integrations.pacs.pull_dicomweb.web_client", lambda _: client)
+        done = pull(DicomwebNode("http://127.0.0.1:1/dicom-web"), Selection(study="1.1"), tmp_path)
+        assert done.counts == {"failed": 4}  # three answers, and an object that this client cannot fetch
+        assert [sop for sop, _ in done.failed] == ["", "", "", "1.3"]
+
+
+class TestMove:
+    def test_another_object_under_an_expected_uid_is_refused(self, le_images, tmp_path):
+        expected = Instance.of(pydicom.dcmread(le_images[0]))
+        other = pydicom.dcmread(le_images[-1])
+        other.SOPInstanceUID = other.file_meta.MediaStorageSOPInstanceUID = expected.sop
+        other.save_as(tmp_path / "other.dcm")
+        source = DimseSource(DimseNode("PACS", "127.0.0.1", 104), Door())
+        path = tmp_path / "tree/x.dcm"
+        source._expected = {expected.sop: (expected, path)}
+        for wrong in (tmp_path / "other.dcm", le_images[1]):
+            assert source._receive(expected.sop, wrong.read_bytes, "PACS") == 0xA900
+        assert not path.exists()
+        assert source._receive(expected.sop, le_images[0].read_bytes, "PACS") == 0
+        assert path.read_bytes() == le_images[0].read_bytes()
+
+
 class TestCommitment:
+    def test_a_late_report_counts_and_nothing_is_sent_twice(self, parcels):
+        """It comes after the sender has given up waiting; one that nobody asked for does not count."""
+        with Node() as pacs:
+            pacs.keeps = None  # asked, it says nothing
+            asked = []
+            pacs.report = asked.append
+            sender = StoreSender(pacs.node, patience=0.1)
+            answers = sender.send(parcels)
+            assert {answer.stored for answer in answers.values()} == {True}
+            for transaction in ("1.2.3", asked[0].TransactionUID):
+                report = told([(parcel.sop,) for parcel in parcels])
+                report.TransactionUID = transaction
+                sender.reports.handle(SimpleNamespace(event_information=report))
+                answers = sender.confirm(parcels, ask=False)
+                assert {answer.confirmed for answer in answers.values()} == {transaction != "1.2.3"}
+            assert len(pacs.got) == len(parcels) == 3
+
+    def test_a_second_push_asks_and_does_not_store(self, parcels):
+        with Node() as pacs:
+            pacs.keeps = None
+            assert push(pacs.node, parcels[0].path.parent, patience=0.1).counts == {"stored": 3}
+            pacs.keeps = lambda sop: True
+            assert push(pacs.node, parcels[0].path.parent).counts == {"confirmed": 3}
+            assert len(pacs.got) == 3
+
+    def test_what_was_made_anew_is_sent_again(self, parcels):
+        with Node() as pacs:
+            assert push(pacs.node, parcels[0].path.parent).counts == {"confirmed": 3}
+            ds = pydicom.dcmread(parcels[1].path)
+            ds.SeriesNumber = 9
+            ds.save_as(parcels[1].path)
+            assert push(pacs.node, parcels[0].path.parent).counts == {"kept": 2, "confirmed": 1}
+            assert push(pacs.node, parcels[0].path.parent).counts == {"kept": 3}
+
     def test_what_the_node_does_not_commit_to_is_sent_again(self, parcels):
         folder, lost = parcels[0].path.parent, parcels[1].sop
         with Node(keeps=lambda sop: sop != lost) as pacs:
@@ -266,6 +382,13 @@ class TestBatchInference:
             inference("print('why'); raise SystemExit(3)")(tmp_path / "in", tmp_path / "out")
         assert (tmp_path / "log.txt").read_text() == "why\n"
 
+    def test_its_log_does_not_grow_for_ever(self, inference, tmp_path):
+        (tmp_path / "log.txt").write_bytes(bytes(5 * 2**20 + 1))
+        with pytest.raises(TranslationFailed):
+            inference("print('why')")(tmp_path / "in", tmp_path / "out")
+        assert (tmp_path / "log.txt").read_text() == "why\n"
+        assert (tmp_path / "log.txt.1").stat().st_size == 5 * 2**20 + 1
+
     def test_is_ended_when_the_service_is(self, inference, tmp_path):
         stop = SimpleNamespace(asked=0)
 
@@ -313,6 +436,23 @@ class TestCommandLine:
         status, _ = call("pull", "PACS@127.0.0.1:1", tmp_path, "--accession", "0012")
         assert asked == [Selection(accession="0012")]
         assert status == "The node has nothing of this selection."
+
+    def test_serve_wants_weights_that_load(self, call, tmp_path, monkeypatch):
+        def listening(*_, **__):
+            raise AssertionError("it listens")
+
+        monkeypatch.setattr(scripts.pacs, "Service", listening)
+        arguments = ("serve", tmp_path, "PACS@127.0.0.1:1", "--ckpt_path", tmp_path / "model.pt")
+        assert "there is no model" in call(*arguments)[0]
+        (tmp_path / "model.pt").write_bytes(b"no weights")
+        assert "has no card" in call(*arguments)[0]
+        network = {"width": 4, "num_blocks": 1}
+        card = {"image_size": 32, "network": network, "intensity": {"method": "window"}}
+        save_weights(tmp_path / "model.pt", ResnetGenerator(**network | {"num_blocks": 2}), card)
+        assert "does not fit the network" in call(*arguments)[0]
+        save_weights(tmp_path / "model.pt", ResnetGenerator(**network), card)
+        with pytest.raises(AssertionError, match="it listens"):
+            call(*arguments)
 
     def test_serve_does_not_open_by_itself(self, call, tmp_path):
         status, _ = call("serve", tmp_path, "PACS@127.0.0.1:1", "--host", "0.0.0.0")

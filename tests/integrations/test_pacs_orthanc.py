@@ -149,10 +149,13 @@ class TestCommitment:
     def test_a_node_that_cannot_report_has_not_confirmed(self, orthanc, made):
         (made / "pushed.csv").unlink(missing_ok=True)
         done = push(node_of(orthanc, "dimse"), made, patience=0.5)  # Orthanc reports to a port where nobody listens
-        assert done.counts == {"failed": 4, "refused": 1}
+        assert done.counts == {"stored": 4, "refused": 1}
         reasons = {reason for name, reason in done.failed if name != "forgotten.dcm"}
         assert [reason.split(":")[0] for reason in reasons] == ["stored, but no report of storage commitment came"]
         assert len(orthanc.instances()) == 4
+        orthanc.empty()
+        assert push(node_of(orthanc, "dimse"), made, patience=0.5).counts == {"stored": 4, "refused": 1}
+        assert orthanc.instances() == {}  # asked again, not stored again
 
 
 def results_at(orthanc):
@@ -181,7 +184,8 @@ class TestServe:
         told = Counter((row["state"], row["reason"]) for row in rows(tmp_path / "queue" / "results.csv"))
         assert told[("sent", "")] == 4
         assert told[("aside", "not an LE image: it is DES")] == 4
-        assert len(list((tmp_path / "queue" / "aside").iterdir())) == 8
+        assert Counter(row["state"] for row in rows(tmp_path / "queue" / "results.csv")) == {"sent": 4, "aside": 8}
+        assert list((tmp_path / "queue" / "aside").iterdir()) == []
         assert list((tmp_path / "queue").glob("*/*_LE*")) + list((tmp_path / "queue" / "done").iterdir()) == []
         assert names_nobody(caplog.text + (tmp_path / "queue" / "results.csv").read_text())
 

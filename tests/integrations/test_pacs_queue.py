@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import shutil
 import signal
 import sys
 from collections import Counter
@@ -47,6 +48,9 @@ class RecordingSender:
         with open(self.record, "a") as file:
             file.writelines(f"{parcel.sop}\n" for parcel in parcels)
         return {parcel.sop: self.answer for parcel in parcels}
+
+    def confirm(self, parcels, ask=True):
+        return {parcel.sop: self.told for parcel in parcels}
 
     def sent(self):
         return Counter(self.record.read_text().split()) if self.record.exists() else Counter()
@@ -123,10 +127,40 @@ class TestQueue:
     def test_what_rests_has_its_own_limit(self, tmp_path, exam):
         queue = DiskQueue(tmp_path, Limits(resting_bytes=1))
         put(queue, next(path for path in exam if path.stem.endswith("_DES")))
-        Translator(queue, fake_translation.translate).step()
+        Translator(queue, fake_translation.translate, keep_aside=True).step()
         for again in (queue, DiskQueue(tmp_path, Limits(resting_bytes=1))):
             with pytest.raises(QueueFull, match="look at them and clear them away"):
                 put(again, exam[0])
+        (aside,) = (tmp_path / "aside").iterdir()
+        shutil.rmtree(aside)
+        assert put(queue, exam[0])  # cleared away by hand
+
+    def test_only_the_owner_may_look(self, tmp_path):
+        (tmp_path / "queue").mkdir(mode=0o755)
+        assert DiskQueue(tmp_path / "queue").root.stat().st_mode & 0o777 == 0o700
+
+    def test_a_correction_waits_for_what_is_under_way_and_is_sent_then(self, queue, sender, le_images, tmp_path):
+        sop = uid_of(le_images[0])
+        ds = pydicom.dcmread(le_images[0])
+        ds.PatientID = "CORRECTED"
+        ds.save_as(tmp_path / "corrected.dcm")
+        put(queue, le_images[0])
+        with pytest.raises(QueueFull, match="another object of its SOP instance UID is under way"):
+            put(queue, tmp_path / "corrected.dcm")
+        for path in (le_images[0], tmp_path / "corrected.dcm", tmp_path / "corrected.dcm"):
+            put(queue, path)
+            Translator(queue, fake_translation.translate).step()
+            assert Forwarder(queue, sender).step()
+        assert list(sender.sent().values()) == [2]
+        assert [(row["sop_instance_uid"], row["state"]) for row in queue.ledger] == [(sop, "sent")] * 2
+
+    def test_another_node_gets_it_too(self, queue, sender, le_images):
+        for node in ("A", "B", "B"):
+            queue = DiskQueue(queue.root, node=node)
+            put(queue, le_images[0])
+            Translator(queue, fake_translation.translate).step()
+            Forwarder(queue, sender).step()
+        assert list(sender.sent().values()) == [2]
 
     @pytest.mark.parametrize("sop", ["../../etc/passwd", "", "1.2/3", "1" * 65])
     def test_a_name_that_is_no_uid(self, queue, sop):
@@ -196,7 +230,8 @@ class TestKilled:
             acknowledged = set(taken.read_text().split()) if taken.exists() else set()
             before = sender.sent()
             queue = DiskQueue(root)
-            unwritten = [result for result in before if not queue.was_sent(result)]
+            written = {row["result"] for row in queue.ledger if row["state"] == "sent"}
+            unwritten = before.keys() - written
             Translator(queue, fake_translation.translate).step()
             Forwarder(queue, sender).step()
             assert states(queue) == {}
@@ -228,8 +263,8 @@ class TestTranslator:
             put(queue, path)
         Translator(queue, translate).step()
         (le,) = (path for path in exam[:3] if path.stem.endswith("_LE"))
-        assert queue.waiting("outgoing") == [uid_of(le)]
-        assert len(queue.waiting("aside")) == 2
+        assert states(queue) == {"outgoing": [uid_of(le)]}  # of the others there is a row, and no pixels
+        assert [row["state"] for row in queue.ledger] == ["aside"] * 2
         assert len(seen) == 1
 
     def test_a_batch_that_fails_is_tried_one_by_one(self, queue, le_images, caplog):
@@ -243,21 +278,77 @@ class TestTranslator:
 
         for path in le_images[:3]:
             put(queue, path)
-        translator = Translator(queue, translate, retries=2)
+        translator = Translator(queue, translate, pause=0)
         for _ in range(8):
             translator.step()
         assert set(queue.waiting("outgoing")) == {uid_of(le_images[0]), uid_of(le_images[2])}
-        assert queue.waiting("failed") == [bad]
-        assert {row["reason"] for row in queue.ledger} == {"the translation failed 3 times: exit status -11"}
+        assert states(queue)["incoming"] == [bad]
+        assert put(queue, le_images[3])
+        translator.step()
+        assert uid_of(le_images[3]) in queue.waiting("outgoing")  # it holds up nobody
+
+    def test_a_passing_fault_fails_nothing(self, queue, le_images):
+        broken, sizes = True, []
+
+        def translate(dataset_dir, output_dir):
+            sizes.append(len(list(dataset_dir.iterdir())))
+            if broken:
+                raise TranslationFailed("exit status 1 without results.csv")
+            fake_translation.translate(dataset_dir, output_dir)
+
+        for path in le_images:
+            put(queue, path)
+        translator = Translator(queue, translate, pause=0)
+        for _ in range(20):
+            assert not translator.step()
+        assert len(queue.waiting("incoming")) == 8
+        broken = False
+        while queue.waiting("incoming"):
+            translator.step()
+        assert len(queue.waiting("outgoing")) == 8
+        assert sizes[:5] == [8, 4, 2, 1, 1]
+        assert [translator._pause(failures) for failures in (0, 1, 2, 30)] == [0, 0, 0, 0]
+        translator.pause = 5
+        assert [translator._pause(failures) for failures in (0, 1, 2, 30)] == [0, 5, 10, 300]
+
+    def test_what_failed_among_others_is_tried_alone(self, queue, le_images):
+        """A card that runs out of memory fails a batch; the same object alone may do."""
+        sizes = []
+
+        def translate(dataset_dir, output_dir):
+            sizes.append(len(list(dataset_dir.iterdir())))
+            fake_translation.translate(dataset_dir, output_dir)
+            table = output_dir / "results.csv"
+            if sizes[-1] > 1:
+                table.write_text(table.read_text().replace(",made,,", ",failed,out of memory,"))
+
+        for path in le_images[:2]:
+            put(queue, path)
+        translator = Translator(queue, translate, pause=0)
+        for _ in range(3):
+            translator.step()
+        assert sizes == [2, 1, 1]
+        assert len(queue.waiting("outgoing")) == 2
+
+    def test_what_failed_is_put_back_on_demand(self, queue, le_images):
+        def translate(dataset_dir, output_dir):
+            fake_translation.translate(dataset_dir, output_dir)
+            table = output_dir / "results.csv"
+            table.write_text(table.read_text().replace(",made,,", ",failed,a reason,"))
+
+        put(queue, le_images[0])
+        Translator(queue, translate).step()
+        assert states(queue) == {"failed": [uid_of(le_images[0])]}
+        assert DiskQueue(queue.root).requeue_failed() == 1
+        assert states(queue) == {"incoming": [uid_of(le_images[0])]}
 
     def test_an_error_of_ours_is_told_without_its_text(self, queue, le_images, caplog):
         def translate(dataset_dir, output_dir):
             raise KeyError(PLANTED[0])
 
         put(queue, le_images[0])
-        translator = Translator(queue, translate, retries=0)
-        translator.step()
-        assert queue.waiting("failed") == [uid_of(le_images[0])]
+        Translator(queue, translate).step()
+        assert states(queue) == {"incoming": [uid_of(le_images[0])]}
         assert "KeyError" in caplog.text
         assert PLANTED[0] not in caplog.text + (queue.root / "results.csv").read_text()
 
@@ -335,6 +426,36 @@ class TestForwarder:
             forwarder.step()
         assert states(queue) == {"failed": [ready]}
         assert [(row["state"], row["reason"]) for row in queue.ledger] == [("failed", "cannot understand")]
+
+    def test_a_late_commitment_is_waited_for_and_nothing_stored_again(self, queue, ready, sender, caplog):
+        """Through a restart, too; one that does not come is a warning and no failure."""
+        sender.answer = sender.told = Answer(False, "stored, but no report came", stored=True)
+        forwarder = Forwarder(queue, sender, longest=0, late=0)
+        for _ in range(6):
+            assert forwarder.step()
+            forwarder.ask()
+        assert states(queue) == {"stored": [ready]}
+        assert caplog.text.count("still without its commitment") == 1
+        queue = DiskQueue(queue.root)
+        forwarder = Forwarder(queue, sender, longest=0)
+        assert forwarder.step()
+        assert states(queue) == {"stored": [ready]}
+        sender.told = Answer(True)
+        forwarder.ask()
+        assert states(queue) == {}
+        assert [row["state"] for row in queue.ledger] == ["sent"]
+        assert list(sender.sent().values()) == [1]
+
+    def test_what_the_node_lost_is_sent_again(self, queue, ready, sender):
+        sender.answer, sender.told = Answer(False, stored=True), Answer(False, "no such object")
+        forwarder = Forwarder(queue, sender, longest=0)
+        forwarder.step()
+        forwarder.ask()
+        assert states(queue) == {"outgoing": [ready]}
+        sender.answer = Answer(True)
+        forwarder.step()
+        assert states(queue) == {}
+        assert list(sender.sent().values()) == [2]
 
 
 class TestLedger:

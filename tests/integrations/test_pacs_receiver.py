@@ -6,6 +6,8 @@ import logging
 import socket
 import ssl
 import struct
+from io import BytesIO
+from types import SimpleNamespace
 
 import pydicom
 import pytest
@@ -65,6 +67,28 @@ class TestReceiver:
             got = pydicom.dcmread(pydicom.filebase.DicomBytesIO(kept[sent.SOPInstanceUID]))
             assert got.PixelData == sent.PixelData
             assert got.file_meta.TransferSyntaxUID == sent.file_meta.TransferSyntaxUID
+
+    def test_an_object_that_is_not_what_it_is_called(self, exam, kept, caplog):
+        content = exam[-1].read_bytes()
+        sop = str(pydicom.dcmread(exam[-1]).SOPInstanceUID)
+        request = SimpleNamespace(AffectedSOPInstanceUID="1.2.3.4", DataSet=BytesIO(content))
+        caller = SimpleNamespace(requestor=SimpleNamespace(ae_title="MAMMO"))
+        event = SimpleNamespace(assoc=caller, request=request, encoded_dataset=lambda: content)
+        listener = Listener(door(), receive=kept)
+        assert listener._store(event) == 0xA900
+        assert "its data set bears another SOP instance UID" in caplog.text
+        request.AffectedSOPInstanceUID = sop
+        assert listener._store(event) == 0x0000
+        assert list(kept) == [sop]
+
+    @pytest.mark.parametrize("name", ["StudyInstanceUID", "SeriesInstanceUID"])
+    def test_a_uid_that_is_none(self, exam, store, kept, tmp_path, name):
+        ds = pydicom.dcmread(exam[-1])
+        ds[name].value = "../../evil"
+        ds.save_as(tmp_path / "evil.dcm")
+        with Listener(door(), receive=kept) as listener:
+            assert store([tmp_path / "evil.dcm"], port=listener.port) == [0xA900]
+        assert kept == {}
 
     @pytest.mark.parametrize("names", [{"calling": "STRANGER"}, {"called": "SOMEBODY"}])
     def test_unknown_titles_are_rejected(self, exam, store, kept, names):

@@ -53,21 +53,24 @@ def translate(exams, out, model, *options, launcher=()):
     return pd.read_csv(out / "results.csv", keep_default_na=False), done
 
 
+def results_of(out):
+    return [path for path in sorted(out.rglob("*.dcm")) if not path.name.startswith(".")]
+
+
 def pixels_of(out):
-    return {path.relative_to(out): pydicom.dcmread(path).pixel_array for path in sorted(out.rglob("*.dcm"))}
+    return {path.relative_to(out): pydicom.dcmread(path).pixel_array for path in results_of(out)}
 
 
 @pytest.mark.parametrize("kills", [1, pytest.param(10, marks=pytest.mark.slow)])
 def test_killed_and_called_again_the_results_are_those_of_a_straight_run(kills, model, tmp_path):
     exams = write_study(tmp_path / "exams", patients=3, image_size=64, num_workers=1).parent
-    began = time.monotonic()
     table, _ = translate(exams, tmp_path / "straight", model, "--num_workers", "1")
-    whole = time.monotonic() - began
     straight = pixels_of(tmp_path / "straight")
     assert len(straight) == (table["state"] == "made").sum() == 12
     moments = random.Random(20260101)
     arguments = command(exams, tmp_path / "out", model, "--num_workers", "1")
-    for _ in range(kills):
+    for kill in range(kills):
+        enough = 1 + 10 * kill // kills  # results, of 12
         running = subprocess.Popen(
             arguments,
             cwd=ROOT,
@@ -76,15 +79,16 @@ def test_killed_and_called_again_the_results_are_those_of_a_straight_run(kills, 
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        time.sleep(moments.uniform(0.4, 1.0) * whole)
+        while running.poll() is None and len(results_of(tmp_path / "out")) < enough:
+            time.sleep(0.001)
+        time.sleep(moments.uniform(0, 0.05))
         if running.poll() is None:
             os.killpg(running.pid, signal.SIGKILL)
         running.wait()
-        for path in (tmp_path / "out").rglob("*.dcm"):
-            if not path.name.startswith("."):
-                np.testing.assert_array_equal(
-                    pydicom.dcmread(path).pixel_array, straight[path.relative_to(tmp_path / "out")]
-                )
+        for path in results_of(tmp_path / "out"):
+            np.testing.assert_array_equal(
+                pydicom.dcmread(path).pixel_array, straight[path.relative_to(tmp_path / "out")]
+            )
     table, done = translate(exams, tmp_path / "out", model, "--num_workers", "1")
     assert done.returncode == 0
     assert table["state"].isin(["made", "kept"]).sum() == 12
@@ -92,6 +96,7 @@ def test_killed_and_called_again_the_results_are_those_of_a_straight_run(kills, 
     assert outputs.is_unique
     found = {path.relative_to(tmp_path / "out") for path in map(Path, outputs)}
     assert found == set(straight)
+    assert [path.name for path in (tmp_path / "out").rglob(".*")] == [".batch.lock"]
     after = pixels_of(tmp_path / "out")
     assert set(after) == set(straight)
     assert all(np.array_equal(after[path], straight[path]) for path in straight)

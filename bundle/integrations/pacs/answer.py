@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from io import BytesIO
 from pathlib import Path
 
 from ...dicom.files import has_dicom_mark, read_dataset
-from .selection import is_uid
+from .selection import Instance, is_uid
 
-__all__ = ["Answer", "Parcel", "read_parcel"]
+__all__ = ["Answer", "Parcel", "read_instance", "read_parcel"]
 
 SYNTHETIC_DATA = 0x0008001C
 MEDIA_DIRECTORY = "1.2.840.10008.1.3.10"
@@ -22,11 +23,13 @@ class Answer:
         confirmed: the node said so.
         reason: why it did not, or may not be relied on.
         again: another attempt may succeed.
+        stored: the node has it, and its commitment is awaited: it must not be sent again.
     """
 
     confirmed: bool
     reason: str = ""
     again: bool = False
+    stored: bool = False
 
 
 @dataclass(frozen=True)
@@ -40,6 +43,22 @@ class Parcel:
     synthetic: bool
     study: str = ""
     patient: str = ""
+
+
+def read_instance(content: bytes) -> Instance:
+    """Which object a DICOM file in memory holds.
+
+    Raises:
+        ValueError: when it cannot be read, or one of its UIDs is missing or none.
+    """
+    from pydicom import dcmread
+
+    tags = ["StudyInstanceUID", "SeriesInstanceUID", "SOPInstanceUID"]
+    try:
+        ds = dcmread(BytesIO(content), stop_before_pixels=True, specific_tags=tags)
+    except Exception as error:
+        raise ValueError(f"it cannot be read ({type(error).__name__})") from None
+    return Instance.of(ds)
 
 
 def read_parcel(path: Path) -> Parcel | None:

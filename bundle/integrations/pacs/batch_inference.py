@@ -9,8 +9,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...networks.weights import card_problems, load_weights
+
 __all__ = ["BatchInference", "TranslationFailed"]
 
+LOG_BYTES = 5 * 2**20  # of the log; as much of what was before stays beside it
 CONFIGS = ("configs/inference.json", "configs/inference_dicom.json")
 
 
@@ -40,6 +43,22 @@ class BatchInference:
     configs: Sequence[str] = CONFIGS
     runner: Sequence[str] = ("-m", "monai.bundle", "run")
 
+    def check(self) -> None:
+        """Load the weights once, as each run will.
+
+        Raises:
+            ValueError: with what is wrong with them or their card.
+        """
+        from monai.bundle import ConfigParser
+
+        problems = card_problems(self.ckpt_path)
+        if problems:
+            raise ValueError("\n".join(problems))
+        parser = ConfigParser()
+        parser.read_config([str(self.root / name) for name in self.configs])
+        parser["ckpt_path"] = str(self.ckpt_path.resolve())
+        load_weights(self.ckpt_path, parser.get_parsed_content("network_def"))
+
     def __call__(self, dataset_dir: Path, output_dir: Path) -> None:
         """Translate a folder; ``results.csv`` says what became of each file.
 
@@ -53,6 +72,8 @@ class BatchInference:
             "ckpt_path": str(self.ckpt_path.resolve()),
         }
         arguments = [text for key, value in settings.items() for text in (f"--{key}", value)]
+        if self.log.is_file() and self.log.stat().st_size > LOG_BYTES:
+            os.replace(self.log, f"{self.log}.1")
         with open(self.log, "ab") as log:
             process = subprocess.Popen(
                 [sys.executable, *self.runner, *arguments, *self.options],

@@ -1,13 +1,14 @@
 """What the receiver holds, on disk: one folder an object, whose place says how far it is.
 
 ``incoming/<SOP Instance UID>/source.dcm`` waits for its translation, ``working/`` is being translated, ``outgoing/``
-has its ``virtual_des.dcm`` beside it and waits for the node, ``done/`` is kept on demand, ``aside/`` holds what is no
-LE image and ``failed/`` what could not be translated or sent. A step is one renaming of a folder, so a process that is
-killed leaves each object in one of these places, whole.
+has its ``virtual_des.dcm`` beside it and waits for the node, ``stored/`` is at the node, whose commitment is awaited,
+``done/`` is kept on demand, ``aside/`` holds what may be no LE image and ``failed/`` what could not be translated or
+sent. A step is one renaming of a folder, so a process that is killed leaves each object in one of these places, whole.
 """
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import shutil
@@ -26,13 +27,13 @@ __all__ = ["RESULT", "SOURCE", "DiskQueue", "Limits", "QueueFull"]
 
 logger = logging.getLogger(__name__)
 SOURCE, RESULT = "source.dcm", "virtual_des.dcm"
-UNDER_WAY, AT_REST = ("incoming", "working", "outgoing"), ("done", "aside", "failed")
+UNDER_WAY, AT_REST = ("incoming", "working", "outgoing", "stored"), ("done", "aside", "failed")
 ARRIVING, SCRATCH = "arriving", "scratch"
-COLUMNS = ("sop_instance_uid", "result", "state", "reason")
+COLUMNS = ("sop_instance_uid", "result", "state", "reason", "source", "node")
 
 
 class QueueFull(Exception):
-    """No room for another object now."""
+    """No room for this object now."""
 
 
 @dataclass(frozen=True)
@@ -49,49 +50,60 @@ class Limits:
 class DiskQueue:
     """Objects under way. One process at a time; its methods may be called from any thread.
 
+    ``results.csv`` has a row for each result, by the SHA-256 of its source and the node that it went to. The folder is
+    its owner's alone.
+
     Args:
         root: its folder; what an earlier process was at work on waits again.
         limits: beyond which nothing is taken in.
+        node: that gets the results; what an earlier process stored at another one is sent to this one.
     """
 
-    def __init__(self, root: str | os.PathLike, limits: Limits | None = None) -> None:
-        self.root, self.limits = Path(root), limits or Limits()
+    def __init__(self, root: str | os.PathLike, limits: Limits | None = None, node: str = "") -> None:
+        self.root, self.limits, self.node = Path(root), limits or Limits(), node
         self.changed = Condition()
         self._numbers = count()
         for state in (*UNDER_WAY, *AT_REST):
             (self.root / state).mkdir(parents=True, exist_ok=True)
+        self.root.chmod(0o700)
         for name in (ARRIVING, SCRATCH):
             shutil.rmtree(self.root / name, ignore_errors=True)
             (self.root / name).mkdir()
         for job in (self.root / "working").iterdir():
             (job / RESULT).unlink(missing_ok=True)
             job.rename(self.root / "incoming" / job.name)
+        for job in (self.root / "stored").iterdir():  # the forwarder knows what was stored here
+            job.rename(self.root / "outgoing" / job.name)
         self._bytes = {job.name: _size(job) for state in UNDER_WAY for job in (self.root / state).iterdir()}
-        self._resting = sum(_size(job) for state in AT_REST for job in (self.root / state).iterdir())
-        self.ledger = Ledger(self.root / "results.csv", COLUMNS, key=("sop_instance_uid", "result"))
-        self._sent = {row["result"] for row in self.ledger if row["state"] == "sent"}
+        self._resting = self._measure()
+        key = ("sop_instance_uid", "result", "source", "node")
+        self.ledger = Ledger(self.root / "results.csv", COLUMNS, key)
 
     def put(self, sop: str, content: Callable[[], bytes]) -> bool:
         """Take an object in; when this returns it is on the disk.
 
         Returns:
-            False where the same object is under way already.
+            False where the same object, byte for byte, is under way already.
 
         Raises:
-            QueueFull: beyond the limits.
+            QueueFull: beyond the limits, or while another object of this UID is under way: its correction may come
+                once that one is through.
             ValueError: when ``sop`` is no UID.
         """
         if not is_uid(sop):
             raise ValueError("the SOP instance UID is none")
+        arrived = content()
         with self.changed:
             if sop in self._bytes:
-                return False
+                if hashlib.sha256(arrived).hexdigest() == self._source(sop):
+                    return False
+                raise QueueFull("another object of its SOP instance UID is under way")
             self._check_room()
             self._bytes[sop] = 0  # from now on it counts
         arriving = self.root / ARRIVING / f"{next(self._numbers)}"
         try:
             arriving.mkdir()
-            (arriving / SOURCE).write_bytes(content())
+            (arriving / SOURCE).write_bytes(arrived)
             sync(arriving / SOURCE)
             sync(arriving)
             with self.changed:
@@ -113,9 +125,23 @@ class DiskQueue:
         if len(self._bytes) >= limits.objects or used >= limits.bytes:
             raise QueueFull(f"{len(self._bytes)} objects of {used} bytes are under way")
         if self._resting >= limits.resting_bytes:
+            self._resting = self._measure()  # somebody may have cleared them away
+        if self._resting >= limits.resting_bytes:
             raise QueueFull(f"{self._resting} bytes rest in {', '.join(AT_REST)}: look at them and clear them away")
         if shutil.disk_usage(self.root).free < limits.free_bytes:
             raise QueueFull("the disk is full")
+
+    def _measure(self) -> int:
+        return sum(_size(job) for state in AT_REST for job in (self.root / state).glob("*"))
+
+    def _source(self, sop: str) -> str:
+        """The SHA-256 of an object under way; "" while it arrives."""
+        with self.changed:
+            for state in UNDER_WAY:
+                if self.file(state, sop).is_file():
+                    with open(self.file(state, sop), "rb") as file:
+                        return hashlib.file_digest(file, "sha256").hexdigest()
+        return ""
 
     def _place(self, state: str, sop: str) -> Path:
         return self.root / state / sop
@@ -142,13 +168,16 @@ class DiskQueue:
             self._bytes[sop] = _size(self._place(after, sop))
             self.changed.notify_all()
 
+    def write_down(self, sop: str, state: str, reason: str = "", result: str = "") -> None:
+        """A row of the ledger for an object under way."""
+        source = self._source(sop)
+        self.ledger.add(sop_instance_uid=sop, result=result, state=state, reason=reason, source=source, node=self.node)
+
     def finish(self, sop: str, before: str, state: str, reason: str = "", result: str = "", keep: bool = True) -> None:
         """Take an object off: ``state`` is sent, aside or failed. First it is written down, then moved or removed."""
-        self.ledger.add(sop_instance_uid=sop, result=result, state=state, reason=reason)
+        self.write_down(sop, state, reason, result)
         place, target = self._place(before, sop), self._place("done" if state == "sent" else state, sop)
         with self.changed:
-            if result:
-                self._sent.add(result)
             if target.exists():  # the same object, from before
                 self._resting -= _size(target)
                 self._remove(target)
@@ -162,16 +191,25 @@ class DiskQueue:
             self._bytes.pop(sop, None)
             self.changed.notify_all()
 
+    def requeue_failed(self) -> int:
+        """Put what failed back to what waits, but for what came again meanwhile; returns how many."""
+        again = [sop for sop in self.waiting("failed") if sop not in self._bytes]
+        for sop in again:
+            self.file("failed", sop, RESULT).unlink(missing_ok=True)
+            self._resting -= _size(self._place("failed", sop))
+            self.move(sop, "failed", "incoming")
+        return len(again)
+
     def _remove(self, job: Path) -> None:
         """At once, not file by file."""
         rest = self.root / SCRATCH / f"removed-{next(self._numbers)}"
         job.rename(rest)
         shutil.rmtree(rest, ignore_errors=True)
 
-    def was_sent(self, result: str) -> bool:
-        """Whether the node confirmed a result, now or in an earlier life."""
-        with self.changed:
-            return result in self._sent
+    def state_at_node(self, sop: str, result: str) -> str:
+        """How far a result of this very source came at this node, now or in an earlier life: sent, stored or ""."""
+        row = self.ledger.get(sop, result, self._source(sop), self.node)
+        return row["state"] if row else ""
 
     def wait(self, seconds: float, until: Callable[[], Any] = lambda: False) -> None:
         """Wait for a change, or some seconds."""
@@ -181,4 +219,10 @@ class DiskQueue:
 
 
 def _size(job: Path) -> int:
-    return sum(path.stat().st_size for path in job.iterdir())
+    size = 0
+    for path in job.glob("*"):
+        try:
+            size += path.stat().st_size
+        except FileNotFoundError:  # cleared away by hand
+            continue
+    return size

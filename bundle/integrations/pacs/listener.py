@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ipaddress
 import logging
 import socket
 import ssl
@@ -11,7 +10,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from .nodes import AE_TITLE
+from .answer import read_instance
+from .nodes import AE_TITLE, is_loopback
 from .silence import keep_quiet
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Door:
             for title in (self.ae_title, *self.ae_titles)
             if not AE_TITLE.fullmatch(title) or not title.strip()
         ]
-        if not _is_loopback(self.host):
+        if not is_loopback(self.host):
             if not self.ae_titles:
                 problems.append(
                     f"{self.host} is open to other machines: name the AE titles that may call (--ae_titles)"
@@ -83,13 +83,6 @@ class Door:
         if self.ca_file:
             context.verify_mode = ssl.CERT_REQUIRED
         return context
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"
 
 
 class Listener:
@@ -174,11 +167,18 @@ class Listener:
         if too_large or len(event.request.DataSet.getbuffer()) > self.door.object_bytes:
             logger.warning(f"an object above {self.door.object_bytes} bytes was refused")
             return 0xA700
+        sop = str(event.request.AffectedSOPInstanceUID)
         try:
             assert self.receive is not None
-            return self.receive(
-                str(event.request.AffectedSOPInstanceUID), event.encoded_dataset, event.assoc.requestor.ae_title
-            )
+            content = event.encoded_dataset()
+            try:
+                problem = "" if read_instance(content).sop == sop else "its data set bears another SOP instance UID"
+            except ValueError as error:
+                problem = str(error)
+            if problem:
+                logger.warning(f"an object was refused: {problem}")
+                return 0xA900
+            return self.receive(sop, lambda: content, event.assoc.requestor.ae_title)
         except Exception as error:  # a full disk, for instance: the sender keeps the object and tries again
             logger.error(f"an object could not be kept ({type(error).__name__}) and was refused")
             return 0xA700

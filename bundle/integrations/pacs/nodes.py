@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ipaddress
 import json
 import re
 import ssl
@@ -10,10 +11,18 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-__all__ = ["AE_TITLE", "DicomwebNode", "DimseNode", "Unreachable", "read_address", "read_node"]
+__all__ = ["AE_TITLE", "DicomwebNode", "DimseNode", "Unreachable", "is_loopback", "read_address", "read_node"]
 
 AE_TITLE = re.compile(r"[\x20-\x5b\x5d-\x7e]{1,16}")  # PS3.5 table 6.2-1: 16 characters of ASCII, no backslash
 FORMS = "http(s)://HOST/dicom-web, AE_TITLE@HOST:PORT, or a JSON file of a node"
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself, by its own address alone."""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"
 
 
 class Unreachable(OSError):
@@ -30,6 +39,7 @@ class DicomwebNode:
         cert_file: our own certificate with its key, where the server asks for one.
         token_variable: environment variable of a bearer token; a user and password belong in ``~/.netrc``.
         timeout: seconds to wait for an answer.
+        insecure: speak to another machine without TLS.
     """
 
     url: str
@@ -37,6 +47,7 @@ class DicomwebNode:
     cert_file: str | None = None
     token_variable: str = "CESM_PACS_TOKEN"
     timeout: float = 60.0
+    insecure: bool = False
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.url)
@@ -46,6 +57,8 @@ class DicomwebNode:
             raise ValueError(
                 f"url: it holds a user, a password or a query; put those in ~/.netrc or in ${self.token_variable}"
             )
+        if parts.scheme == "http" and not self.insecure and not is_loopback(parts.hostname):
+            raise ValueError("url: http shows images and passwords to the network; take https, or say --insecure")
 
     def __str__(self) -> str:
         return self.url
@@ -62,6 +75,7 @@ class DimseNode:
         ca_file: certificates to trust; None takes those of the system.
         cert_file, key_file: our own certificate and key, where the node asks for one.
         timeout: seconds to wait for an answer.
+        insecure: speak to another machine without TLS.
     """
 
     ae_title: str
@@ -73,6 +87,7 @@ class DimseNode:
     cert_file: str | None = None
     key_file: str | None = None
     timeout: float = 60.0
+    insecure: bool = False
 
     def __post_init__(self) -> None:
         for name, title in (("ae_title", self.ae_title), ("calling", self.calling)):
@@ -80,6 +95,11 @@ class DimseNode:
                 raise ValueError(f"{name}: {title!r}, expected 1 to 16 characters of ASCII")
         if not self.host or type(self.port) is not int or not 0 < self.port < 65536:
             raise ValueError(f"host and port: {self.host}:{self.port}, expected HOST:PORT")
+        if not (self.tls or self.ca_file or self.insecure or is_loopback(self.host)):
+            raise ValueError(
+                "tls: without it the network sees the images; describe the node in a JSON file with tls or ca_file, "
+                "or say --insecure"
+            )
 
     def __str__(self) -> str:
         return f"{self.ae_title}@{self.host}:{self.port}"

@@ -78,6 +78,10 @@ def pull(
         with _source(node, door) as source:
             wanted = []
             for instance, found in tqdm(source.find(selection), desc="searching", unit="image"):
+                if instance is None:
+                    done.counts["failed"] += 1
+                    done.failed.append(("", "an answer of the node has no proper UID"))
+                    continue
                 row = ledger.get(instance.sop)
                 if instance.path(root).is_file():
                     done.counts["kept"] += 1

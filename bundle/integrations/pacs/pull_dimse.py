@@ -7,10 +7,11 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from .answer import read_instance
 from .association import associate, status_text
 from .listener import Door, Listener
 from .nodes import DimseNode, Unreachable
-from .selection import Instance, Selection
+from .selection import Instance, Selection, is_uid
 from .whole import write_whole
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ class DimseSource:
 
     def __init__(self, node: DimseNode, door: Door) -> None:
         self.node, self.door = node, door
-        self._expected: dict[str, Path] = {}
+        self._expected: dict[str, tuple[Instance, Path]] = {}
         self.listener = Listener(door, receive=self._receive)
 
     def __enter__(self) -> DimseSource:
@@ -53,14 +54,18 @@ class DimseSource:
         self.listener.stop()
 
     def _receive(self, sop: str, content: Callable[[], bytes], _: str) -> int:
-        path = self._expected.get(sop)
-        if path is None:
+        expected, path = self._expected.get(sop, (None, None))
+        arrived = content()
+        try:
+            if path is None or read_instance(arrived) != expected:
+                return 0xA900
+        except ValueError:
             return 0xA900
-        write_whole(path, content())
+        write_whole(path, arrived)
         return 0x0000
 
-    def find(self, selection: Selection) -> Iterator[tuple[Instance, Dataset]]:
-        """Each object with what the node tells of it without its pixels.
+    def find(self, selection: Selection) -> Iterator[tuple[Instance | None, Dataset]]:
+        """Each object with what the node tells of it without its pixels; None for an answer without a proper UID.
 
         Raises:
             Unreachable: when the node does not answer, or refuses the search.
@@ -74,16 +79,22 @@ class DimseSource:
                 return list(self._answers(association.send_c_find(query, Find)))
 
             for study in answers("STUDY", ["StudyInstanceUID"], **selection.study_keys()):
-                of_study = {"StudyInstanceUID": str(study.StudyInstanceUID)}
+                of_study = {"StudyInstanceUID": str(study.get("StudyInstanceUID") or "")}
+                if not is_uid(of_study["StudyInstanceUID"]):
+                    yield None, study
+                    continue
                 modality = {"Modality": selection.modality}
                 for series in answers("SERIES", ["SeriesInstanceUID"], **of_study, **modality):
                     if str(series.get("Modality") or selection.modality) != selection.modality:
                         continue
-                    of_series = of_study | {"SeriesInstanceUID": str(series.SeriesInstanceUID)}
+                    of_series = of_study | {"SeriesInstanceUID": str(series.get("SeriesInstanceUID") or "")}
+                    if not is_uid(of_series["SeriesInstanceUID"]):
+                        yield None, series
+                        continue
                     for found in answers("IMAGE", ["SOPInstanceUID", "SOPClassUID", *TELLING], **of_series):
                         for keyword, value in (of_series | modality).items():
                             setattr(found, keyword, value)
-                        yield Instance.of(found), found
+                        yield Instance.of_answer(found), found
 
     def _answers(self, responses: Iterator[tuple[Dataset, Dataset | None]]) -> Iterator[Dataset]:
         for status, found in responses:
@@ -106,7 +117,7 @@ class DimseSource:
             rest = list(of_series)
             while rest:
                 batch, rest = rest[:AT_ONCE], rest[AT_ONCE:]
-                self._expected = {instance.sop: instance.path(root) for instance in batch}
+                self._expected = {instance.sop: (instance, instance.path(root)) for instance in batch}
                 try:
                     reason = self._move(batch)
                 except Unreachable as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -25,7 +26,7 @@ from .whole import locked
 __all__ = ["Pushed", "Sender", "push", "sender_to"]
 
 LEDGER = "pushed.csv"
-COLUMNS = ("sop_instance_uid", "node", "state", "reason", "path")
+COLUMNS = ("sop_instance_uid", "node", "state", "reason", "path", "sha256")
 
 
 class Sender(Protocol):
@@ -33,6 +34,9 @@ class Sender(Protocol):
 
     def send(self, parcels: Sequence[Parcel]) -> dict[str, Answer]:
         """The answer for each SOP Instance UID; ``Unreachable`` when nothing could be sent."""
+
+    def confirm(self, parcels: Sequence[Parcel], ask: bool = True) -> dict[str, Answer]:
+        """The same of objects that the node has stored, without sending them."""
 
 
 @dataclass
@@ -71,7 +75,8 @@ def push(
     patience: float = 60.0,
 ) -> Pushed:
     """Send the DICOM files of a folder, at any depth. ``pushed.csv`` in it says what became of each at each node; a
-    second call sends what the node has not confirmed.
+    second call sends what the node has not confirmed, or what was made anew since; of what is stored there it asks
+    only for the commitment.
 
     Args:
         node: to send to.
@@ -98,14 +103,23 @@ def push(
         def note(path: Path, sop: str, state: str, reason: str = "") -> None:
             name = path.relative_to(root).as_posix()
             done.counts[state] += 1
-            if state in ("failed", "refused"):
+            if state in ("failed", "refused", "stored"):
                 done.failed.append((name, reason))
-            ledger.add(sop_instance_uid=sop, node=str(node), state=state, reason=reason, path=name)
+            ledger.add(
+                sop_instance_uid=sop, node=str(node), state=state, reason=reason, path=name, sha256=hashes.get(path, "")
+            )
 
-        waiting = []
+        def answered(parcel: Parcel, answer: Answer) -> None:
+            state = "confirmed" if answer.confirmed else "stored" if answer.stored else "failed"
+            note(parcel.path, parcel.sop, state, answer.reason)
+
+        waiting, stored = [], []
+        hashes: dict[Path, str] = {}
         seen: dict[str, Path] = {}
-        confirmed = {
-            row["sop_instance_uid"] for row in ledger if (row["node"], row["state"]) == (str(node), "confirmed")
+        at_node = {  # the last one counts: a node has one object of a UID
+            row["sop_instance_uid"]: (row["state"], row["sha256"])
+            for row in ledger
+            if row["node"] == str(node) and row["state"] in ("confirmed", "stored")
         }
         paths = sorted(path for path in root.rglob("*") if path.is_file() and not path.name.startswith("."))
         for path in tqdm(paths, "looking through the files", unit="file"):
@@ -120,10 +134,14 @@ def push(
                 note(path, parcel.sop, "refused", f"the same SOP instance UID as {seen[parcel.sop].relative_to(root)}")
                 continue
             seen[parcel.sop] = path
+            with open(path, "rb") as file:
+                hashes[path] = hashlib.file_digest(file, "sha256").hexdigest()
             if not (parcel.synthetic or any_object):
                 note(path, parcel.sop, "refused", "it does not say Synthetic Data YES; --any sends it nevertheless")
-            elif parcel.sop in confirmed:
+            elif at_node.get(parcel.sop) == ("confirmed", hashes[path]):
                 done.counts["kept"] += 1
+            elif at_node.get(parcel.sop) == ("stored", hashes[path]):
+                stored.append(parcel)
             else:
                 waiting.append(parcel)
         with (
@@ -131,6 +149,12 @@ def push(
             tqdm(total=len(waiting), desc="pushing", unit="image") as bar,
         ):
             down = ""
+            try:
+                told = sender.confirm(stored) if stored else {}
+            except Unreachable as error:
+                told = dict.fromkeys((parcel.sop for parcel in stored), Answer(False, str(error), stored=True))
+            for parcel in stored:
+                answered(parcel, told[parcel.sop])
             while waiting:
                 some, waiting = waiting[:batch], waiting[batch:]
                 try:
@@ -138,8 +162,7 @@ def push(
                 except Unreachable as error:  # for so long that the rest has to wait for the next call
                     answers, down = {}, str(error)
                 for parcel in some:
-                    answer = answers.get(parcel.sop, Answer(False, down))
-                    note(parcel.path, parcel.sop, "confirmed" if answer.confirmed else "failed", answer.reason)
+                    answered(parcel, answers.get(parcel.sop, Answer(False, down)))
                     bar.update()
     return done
 

@@ -46,6 +46,10 @@ class StowSender:
                 answers |= {parcel.sop: Answer(False, str(error), again=True) for parcel in batch}
         return answers
 
+    def confirm(self, parcels: Sequence[Parcel], ask: bool = True) -> dict[str, Answer]:
+        """A server's answer is final: nothing is left to be asked."""
+        return {parcel.sop: Answer(True) for parcel in parcels}
+
     def _batches(self, parcels: Sequence[Parcel]) -> list[list[Parcel]]:
         batches: list[list[Parcel]] = []
         size = 0

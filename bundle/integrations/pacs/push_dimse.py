@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING
 
 from .answer import Answer, Parcel
 from .association import associate, status_text
-from .commitment import CommitmentReports, ask_for_commitment
+from .commitment import NO_REPORT, CommitmentReports, ask_for_commitment
 from .nodes import DimseNode, Unreachable
 
 if TYPE_CHECKING:
@@ -23,7 +24,8 @@ class StoreSender:
 
     Args:
         node: to send to.
-        commitment: ask for storage commitment where the node offers it; without its report an object is not confirmed.
+        commitment: ask for storage commitment where the node offers it; without its report an object is stored, but
+            not confirmed.
         reports: that a listener of ours takes up; None where there is none, and the node has to report on the
             association that asked.
         patience: seconds to wait for a report.
@@ -55,18 +57,47 @@ class StoreSender:
                 answers |= {parcel.sop: Answer(False, str(error), again=True) for parcel in group}
         return answers
 
-    def _send(self, parcels: Sequence[Parcel]) -> dict[str, Answer]:
+    def confirm(self, parcels: Sequence[Parcel], ask: bool = True) -> dict[str, Answer]:
+        """What the node says meanwhile of objects that it stored; they are not sent again.
+
+        Args:
+            parcels: stored objects.
+            ask: ask once more; otherwise only reports that came by themselves count.
+
+        Raises:
+            Unreachable: when there is no association to ask on.
+        """
+        if not self.commitment:
+            return {parcel.sop: Answer(True, "stored; its commitment is no longer asked for") for parcel in parcels}
+        sops = [parcel.sop for parcel in parcels]
+        answers = dict.fromkeys(sops, NO_REPORT) | self.reports.wait(sops, 0)
+        rest = [parcel for parcel in parcels if answers[parcel.sop].stored]
+        if ask and rest:
+            try:
+                with self._associate([]) as association:
+                    answers |= ask_for_commitment(association, rest, self.reports, self.patience)
+            except Unreachable:
+                if len(rest) == len(parcels):
+                    raise
+        return answers
+
+    def _associate(self, contexts: list[tuple[str, list[str]]]) -> AbstractContextManager[Association]:
         from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
-        from pynetdicom import _config, evt
+        from pynetdicom import evt
+        from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
+
+        if self.commitment:
+            contexts = [*contexts, (StorageCommitmentPushModel, [ExplicitVRLittleEndian, ImplicitVRLittleEndian])]
+        return associate(self.node, contexts, [(evt.EVT_N_EVENT_REPORT, self.reports.handle)])
+
+    def _send(self, parcels: Sequence[Parcel]) -> dict[str, Answer]:
+        from pynetdicom import _config
         from pynetdicom.sop_class import StorageCommitmentPushModel  # type: ignore[attr-defined]
 
         _config.STORE_SEND_CHUNKED_DATASET = True  # a file goes as it is, and is not held in memory
         kinds = dict.fromkeys((parcel.sop_class, parcel.transfer_syntax) for parcel in parcels)
         contexts: list[tuple[str, list[str]]] = [(sop_class, [syntax]) for sop_class, syntax in kinds]
-        if self.commitment:
-            contexts.append((StorageCommitmentPushModel, [ExplicitVRLittleEndian, ImplicitVRLittleEndian]))
-        handlers = [(evt.EVT_N_EVENT_REPORT, self.reports.handle)]
-        with associate(self.node, contexts, handlers) as association:
+        with self._associate(contexts) as association:
             offered = any(
                 context.abstract_syntax == StorageCommitmentPushModel for context in association.accepted_contexts
             )

@@ -7,17 +7,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...dicom.uid import is_uid
+
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
 __all__ = ["Instance", "Selection", "is_uid"]
-
-UID = re.compile(r"[0-9]+(\.[0-9]+)*")
-
-
-def is_uid(text: str) -> bool:
-    """Whether a text is a UID as PS3.5 section 9.1 has them, leading zeros forgiven; it is then safe in a path."""
-    return len(text) <= 64 and UID.fullmatch(text) is not None
 
 
 @dataclass(frozen=True)
@@ -39,6 +34,14 @@ class Instance:
         if not all(map(is_uid, uids)):
             raise ValueError("a study, series or SOP instance UID is missing or not a UID")
         return cls(*uids)
+
+    @classmethod
+    def of_answer(cls, ds: Dataset) -> Instance | None:
+        """Of an answer to a query; None where one of the UIDs is missing or none."""
+        try:
+            return cls.of(ds)
+        except ValueError:
+            return None
 
     def path(self, root: Path) -> Path:
         """Its place in a tree by study and series."""
@@ -85,5 +88,6 @@ class Selection:
             "StudyDate": self.dates,
             "PatientID": self.patient_id,
             "AccessionNumber": self.accession,
+            "ModalitiesInStudy": self.modality if self.dates else "",  # not each study of the house
         }
         return {keyword: value for keyword, value in keys.items() if value}

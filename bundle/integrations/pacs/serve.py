@@ -38,6 +38,9 @@ class Service:
         commitment: see :class:`StoreSender`.
         settle, batch, pause: see :class:`Translator`; the pause is that of the forwarder too.
         stop: set, it ends the work.
+        keep_aside: see :class:`Translator`.
+        requeue_failed: try again what failed in an earlier life.
+        commitment_hours: see :class:`Forwarder`'s ``late``.
 
     Raises:
         ValueError: when another process has the queue.
@@ -57,20 +60,29 @@ class Service:
         batch: int = 32,
         pause: float = 2.0,
         stop: threading.Event | None = None,
+        keep_aside: bool = False,
+        requeue_failed: bool = False,
+        commitment_hours: float = 24.0,
     ) -> None:
         self.queue_dir, self.door, self.node, self.translate = Path(queue_dir), door, node, translate
         self.limits, self.keep, self.commitment = limits, keep, commitment
         self.settle, self.batch, self.pause = settle, batch, pause
         self.stop = stop or threading.Event()
+        self.keep_aside, self.requeue_failed, self.commitment_hours = keep_aside, requeue_failed, commitment_hours
 
     def __enter__(self) -> Service:
         with ExitStack() as stack:
             stack.enter_context(locked(self.queue_dir))
-            self.queue = DiskQueue(self.queue_dir, self.limits)
+            self.queue = DiskQueue(self.queue_dir, self.limits, str(self.node))
+            if self.requeue_failed:
+                logger.info(f"{self.queue.requeue_failed()} failed object(s) are tried again")
             reports = CommitmentReports()
             self.listener = Listener(self.door, receive=self._receive, report=reports.handle)
-            translator = Translator(self.queue, self.translate, self.batch, self.settle, pause=self.pause)
-            forwarder = Forwarder(self.queue, self._sender(reports), self.keep, pause=self.pause)
+            translator = Translator(
+                self.queue, self.translate, self.batch, self.settle, self.pause, keep_aside=self.keep_aside
+            )
+            sender = self._sender(reports)
+            forwarder = Forwarder(self.queue, sender, self.keep, pause=self.pause, late=self.commitment_hours)
             self.workers = [
                 threading.Thread(target=self._guarded, args=(worker.run,), name=type(worker).__name__, daemon=True)
                 for worker in (translator, forwarder)

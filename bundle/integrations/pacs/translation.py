@@ -34,8 +34,11 @@ class Translator:
             columns image, output (the path of the derived object), state (made, kept, skipped, failed) and reason.
         batch: objects a call.
         settle: seconds to wait for the rest of an exam after an object arrived.
-        retries: further attempts at an object after a call that failed as a whole, then alone.
-        pause: seconds before the next attempt, doubled each time.
+        pause: seconds before the next attempt after a call that failed as a whole, doubled each time up to
+            ``longest``. What failed together is tried in halves; what fails alone as well stands behind the others and
+            is tried for ever. Only what its own row calls failed, in a call of its own, goes to ``failed``.
+        longest: pause in seconds.
+        keep_aside: keep under ``aside/`` also what is known to be no LE image; its row stays in any case.
     """
 
     def __init__(
@@ -44,38 +47,47 @@ class Translator:
         translate: Translate,
         batch: int = 32,
         settle: float = 2.0,
-        retries: int = 2,
         pause: float = 5.0,
+        longest: float = 300.0,
+        keep_aside: bool = False,
     ) -> None:
-        self.queue, self.translate = queue, translate
-        self.batch, self.settle, self.retries, self.pause = batch, settle, retries, pause
-        self._attempts: dict[str, int] = {}
+        self.queue, self.translate, self.keep_aside = queue, translate, keep_aside
+        self.batch, self.settle, self.pause, self.longest = batch, settle, pause, longest
+        self._span = batch
+        self._failures = 0
+        self._alone: dict[str, tuple[int, float]] = {}  # how often it failed alone, when it is tried again
 
     def run(self, stop: Event) -> None:
         """Translate what arrives until told to stop."""
         while not stop.is_set():
-            waiting = self.queue.waiting("incoming")
+            waiting = self._next()
             if not waiting:
-                self.queue.wait(1.0, lambda: self.queue.waiting("incoming") or stop.is_set())
+                self.queue.wait(1.0, lambda: self._next() or stop.is_set())
                 continue
-            if len(waiting) < self.batch:
+            if len(waiting) < self._span:
                 stop.wait(self.settle)
             if not stop.is_set() and not self.step(stop.is_set):
-                tried = max(self._attempts.values(), default=1)
-                stop.wait(self.pause * 2 ** (tried - 1))
+                stop.wait(self._pause(self._failures))
+
+    def _pause(self, failures: int) -> float:
+        return min(self.longest, self.pause * 2 ** min(failures - 1, 20)) if failures else 0.0
+
+    def _next(self) -> list[str]:
+        waiting = self.queue.waiting("incoming")
+        together = [sop for sop in waiting if sop not in self._alone][: self._span]
+        due = [sop for sop in waiting if sop in self._alone and self._alone[sop][1] <= monotonic()]
+        return together or sorted(due, key=lambda sop: self._alone[sop])[:1]
 
     def step(self, stopped: Callable[[], bool] = lambda: False) -> bool:
         """Translate one batch of what waits; False when it failed as a whole."""
         for sop in self.queue.waiting("working"):  # an error left it there
             self.queue.move(sop, "working", "incoming")
-        fresh = [sop for sop in self.queue.waiting("incoming") if sop not in self._attempts]
-        batch = fresh[: self.batch] or self.queue.waiting("incoming")[:1]  # what failed together is tried alone
         ready = []
-        for sop in batch:
+        for sop in self._next():
             self.queue.move(sop, "incoming", "working")
             other = other_than_le(self.queue.file("working", sop))
             if other:
-                self._take_off(sop, "aside", f"not an LE image: {other}")
+                self._take_off(sop, "aside", f"not an LE image: {other}", keep=self.keep_aside)
             else:
                 ready.append(sop)
         if not ready:
@@ -93,9 +105,10 @@ class Translator:
             self._go_back(ready, error, stopped())
             return False
         else:
+            self._failures, self._span = 0, min(self.batch, 2 * self._span)
             for sop in ready:
                 try:
-                    self._sort(sop, rows.get(sop), target)
+                    self._sort(sop, rows.get(sop), target, alone=len(ready) == 1)
                 except OSError as error:
                     self._go_back([sop], error, stopped())
             logger.info(f"translated {len(ready)} object(s) in {monotonic() - began:.1f} s")
@@ -106,21 +119,25 @@ class Translator:
     def _go_back(self, batch: Sequence[str], error: Exception, stopped: bool) -> None:
         told = str(error) if isinstance(error, TranslationFailed) else type(error).__name__
         if not stopped:
-            logger.error(f"the translation of {len(batch)} object(s) failed: {told}")
+            logger.error(f"the translation of {len(batch)} object(s) failed, and is tried again: {told}")
+            self._span = max(1, len(batch) // 2)
+            if len(batch) > 1 or batch[0] not in self._alone:  # one that is known to fail alone holds up nobody
+                self._failures += 1
+            if len(batch) == 1:
+                failures = self._alone.get(batch[0], (0, 0.0))[0] + 1
+                self._alone[batch[0]] = (failures, monotonic() + self._pause(failures))
         for sop in batch:
-            if not stopped:
-                self._attempts[sop] = self._attempts.get(sop, 0) + 1
-            if self._attempts.get(sop, 0) > self.retries:
-                self._take_off(sop, "failed", f"the translation failed {self.retries + 1} times: {told}")
-            else:
-                self.queue.move(sop, "working", "incoming")
+            self.queue.move(sop, "working", "incoming")
 
-    def _sort(self, sop: str, row: dict[str, str] | None, target: Path) -> None:
+    def _sort(self, sop: str, row: dict[str, str] | None, target: Path, alone: bool) -> None:
         """One object to where its row in the results says."""
         if row is None:
             self._take_off(sop, "failed", "the translation says nothing about it")
         elif row["state"] == "skipped":
             self._take_off(sop, "aside", row["reason"])
+        elif row["state"] not in ("made", "kept") and not alone:  # the fault may be the batch's
+            self._alone[sop] = (0, 0.0)
+            self.queue.move(sop, "working", "incoming")
         elif row["state"] not in ("made", "kept"):
             self._take_off(sop, "failed", row["reason"])
         else:
@@ -133,13 +150,13 @@ class Translator:
             shutil.copyfile(result, place)  # the results may lie on another disk
             sync(place)
             sync(place.parent)
-            self._attempts.pop(sop, None)
+            self._alone.pop(sop, None)
             self.queue.move(sop, "working", "outgoing")
 
-    def _take_off(self, sop: str, state: str, reason: str) -> None:
-        self._attempts.pop(sop, None)
+    def _take_off(self, sop: str, state: str, reason: str, keep: bool = True) -> None:
+        self._alone.pop(sop, None)
         logger.log(logging.ERROR if state == "failed" else logging.INFO, f"{sop}: {state}: {reason}")
-        self.queue.finish(sop, "working", state, reason)
+        self.queue.finish(sop, "working", state, reason, keep=keep)
 
 
 def _link(path: Path, place: Path) -> None:
