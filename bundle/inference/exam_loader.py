@@ -144,11 +144,14 @@ class ExamLoader:
                 self.work, items, self.num_workers, self.time_limit, description="translating", unit="image"
             )
             return
-        for item in tqdm(items, desc="translating", unit="image", dynamic_ncols=True, bar_format=PACE):
-            try:
-                yield self.work(item)
-            except Exception as error:
-                yield Failure(f"{type(error).__name__}: {error}")
+        with tqdm(total=len(items), desc="translating", unit="image", dynamic_ncols=True, bar_format=PACE) as bar:
+            for item in items:
+                try:
+                    prepared = self.work(item)
+                except Exception as error:
+                    prepared = Failure(f"{type(error).__name__}: {error}")
+                bar.update()
+                yield prepared
 
 
 def _stacked(batch: Sequence[Mapping[str, Any]]) -> torch.Tensor:
