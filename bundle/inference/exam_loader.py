@@ -147,7 +147,7 @@ class ExamLoader:
         with tqdm(total=len(items), desc="translating", unit="image", dynamic_ncols=True, bar_format=PACE) as bar:
             for item in items:
                 try:
-                    prepared = self.work(item)
+                    prepared: Any = self.work(item)
                 except Exception as error:
                     prepared = Failure(f"{type(error).__name__}: {error}")
                 bar.update()
