@@ -192,7 +192,8 @@ def _print_time(plan: Plan, per_epoch: float | None, jobs: int, cpus: int) -> No
     trainings = {run.stage: run for run in plan if run.run_id == "training"}
     told = {stage: seconds_per_epoch(plan, stage) for stage in trainings}
     evaluated = any(run.run_id == "evaluating" and run.state == State.DONE for run in plan)
-    pace = _tried(plan, cpus) if per_epoch is None and not (evaluated and all(told.values())) else None
+    measured_all = evaluated and all(seconds is not None for seconds in told.values())
+    pace = _tried(plan, cpus) if per_epoch is None and not measured_all else None
     for stage, training in trainings.items():
         if per_epoch is not None:
             said = f"{per_epoch:.1f} s, as given"

@@ -167,6 +167,7 @@ def test_evaluation_writes_a_row_an_image_and_model(study, tmp_path):
             run_id="evaluating",
             ckpt_dir=str(tmp_path / "models"),
             fold=1,
+            **{"evaluate#metrics#with_vif": False},
         ).run()
 
 
