@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import os
@@ -16,6 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any
 
+from ..data.folder_lock import try_lock
 from .plan import Run, command_of
 
 __all__ = ["LOG_FILE", "RESUME_CONFIG", "Outcome", "Workplace", "attempt", "is_finished", "try_lock"]
@@ -78,18 +78,6 @@ def _record(run: Run, folder: str | os.PathLike) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return record if isinstance(record, dict) else {}
-
-
-def try_lock(path: Path) -> IO[str] | None:
-    """A locked file, or None where another process holds it; the lock ends with the last process that has the file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    file = open(path, "a")  # noqa: SIM115 - the lock lives as long as the file is open
-    try:
-        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except OSError:
-        file.close()
-        return None
-    return file
 
 
 def attempt(run: Run, workplace: Workplace, stopped: Callable[[], bool] = lambda: False) -> Outcome:

@@ -7,7 +7,8 @@ from io import BytesIO
 from pathlib import Path
 
 from ...dicom.files import has_dicom_mark, read_dataset
-from .selection import Instance, is_uid
+from ...dicom.uid import is_uid
+from .selection import Instance
 
 __all__ = ["Answer", "Parcel", "read_instance", "read_parcel"]
 

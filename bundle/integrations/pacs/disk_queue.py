@@ -19,8 +19,8 @@ from pathlib import Path
 from threading import Condition
 from typing import Any
 
+from ...dicom.uid import is_uid
 from .ledger import Ledger
-from .selection import is_uid
 from .whole import sync
 
 __all__ = ["RESULT", "SOURCE", "DiskQueue", "Limits", "QueueFull"]

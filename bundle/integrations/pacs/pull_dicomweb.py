@@ -7,9 +7,10 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...dicom.uid import is_uid
 from .dicomweb import failure, web_client
 from .nodes import DicomwebNode, Unreachable
-from .selection import Instance, Selection, is_uid
+from .selection import Instance, Selection
 from .whole import write_whole
 
 if TYPE_CHECKING:

@@ -7,11 +7,12 @@ from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from ...dicom.uid import is_uid
 from .answer import read_instance
 from .association import associate, status_text
 from .listener import Door, Listener
 from .nodes import DimseNode, Unreachable
-from .selection import Instance, Selection, is_uid
+from .selection import Instance, Selection
 from .whole import write_whole
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ from ...dicom.uid import is_uid
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
 
-__all__ = ["Instance", "Selection", "is_uid"]
+__all__ = ["Instance", "Selection"]
 
 
 @dataclass(frozen=True)

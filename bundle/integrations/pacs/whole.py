@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from ...data.folder_lock import try_lock
 from ...data.whole_files import beside
 
 __all__ = ["locked", "sync", "write_whole"]
@@ -37,12 +37,8 @@ def locked(folder: Path) -> Iterator[None]:
     Raises:
         ValueError: when another process holds it.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with open(folder / ".lock", "a") as file:
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            raise ValueError(
-                f"{folder} is in use by another process. Wait for its end, or take another folder."
-            ) from None
+    lock = try_lock(folder / ".lock")
+    if lock is None:
+        raise ValueError(f"{folder} is in use by another process. Wait for its end, or take another folder.")
+    with lock:
         yield
