@@ -19,8 +19,9 @@ from .events import CycleGanEvents
 from .image_pool import ImagePool
 from .prepare_batch import prepare_cesm_batch
 
-__all__ = ["AUTOCAST_TYPES", "CycleGanTrainer", "translate", "unwrapped"]
+__all__ = ["AUTOCAST_TYPES", "COMPILE_MODES", "CycleGanTrainer", "translate", "unwrapped"]
 
+COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
 AUTOCAST_TYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
@@ -29,24 +30,41 @@ def unwrapped(network: nn.Module) -> nn.Module:
     return network.module if isinstance(network, DistributedDataParallel) else network
 
 
+def apply_to_two(
+    first: torch.Tensor, second: torch.Tensor, network: nn.Module, inferer: Inferer, at_once: bool
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """A network's results for two batches of one shape, from one call or from two."""
+    if not at_once:
+        return inferer(first, network), inferer(second, network)
+    of_first, of_second = inferer(torch.cat([first, second]), network).chunk(2)
+    return of_first, of_second
+
+
 def translate(
-    batch: Mapping[str, torch.Tensor], gen_le_to_des: nn.Module, gen_des_to_le: nn.Module, inferer: Inferer
+    batch: Mapping[str, torch.Tensor],
+    gen_le_to_des: nn.Module,
+    gen_des_to_le: nn.Module,
+    inferer: Inferer,
+    batched_calls: bool = False,
 ) -> dict[str, torch.Tensor]:
     """The six images of an iteration, each (B, 1, H, W) in [0, 1], in the precision of the batch.
+
+    Args:
+        batched_calls: apply each generator to LE and DES in one call of 2 B images; four calls in place of six.
 
     Returns:
         G(x), F(y), F(G(x)), G(F(y)), G(y), F(x) under their ``OutputKeys``.
     """
     le, des = batch[BatchKeys.LE], batch[BatchKeys.DES]
-    virtual_des = inferer(le, gen_le_to_des)
-    virtual_le = inferer(des, gen_des_to_le)
+    virtual_des, identity_des = apply_to_two(le, des, gen_le_to_des, inferer, batched_calls)
+    virtual_le, identity_le = apply_to_two(des, le, gen_des_to_le, inferer, batched_calls)
     images = {
         OutputKeys.VIRTUAL_DES: virtual_des,
         OutputKeys.VIRTUAL_LE: virtual_le,
         OutputKeys.CYCLE_LE: inferer(virtual_des, gen_des_to_le),
         OutputKeys.CYCLE_DES: inferer(virtual_le, gen_le_to_des),
-        OutputKeys.IDENTITY_DES: inferer(des, gen_le_to_des),
-        OutputKeys.IDENTITY_LE: inferer(le, gen_des_to_le),
+        OutputKeys.IDENTITY_DES: identity_des,
+        OutputKeys.IDENTITY_LE: identity_le,
     }
     return {key: image.to(le.dtype) for key, image in images.items()}
 
@@ -72,11 +90,19 @@ class CycleGanTrainer(Trainer):
         precision: "fp32" (exact, the default), "bf16", or "fp16" with gradient scaling on CUDA.
         micro_batch_size: forward and backward run on so many pairs at a time and their gradients add up to those of the
             whole batch; None takes the whole batch on CUDA and 1 elsewhere.
+        compile: a mode of ``torch.compile`` for the four networks ("default", "reduce-overhead" with CUDA graphs,
+            "max-autotune"); None runs them eagerly. The first step of each batch size takes a minute or more.
+        channels_last: keep the networks, and so what they compute, in that memory layout; numbers change in their
+            last digits.
+        batched_calls: LE and DES, and real and synthetic images, go through a network in one call, not two; saves
+            launches on a GPU, costs memory.
+        batch_weight: of the batch's number in its epoch (from 0); this process's mean losses are multiplied by it, so
+            that the mean over processes is that over the joint batch where their shares differ. None is 1.
         inferer: how a network is applied; instance norm needs the whole image, so ``SimpleInferer``.
         train_handlers: handlers; ``decollate`` is off, as the outputs are batches.
 
     Raises:
-        ValueError: for an unknown precision, fp16 without CUDA, or a micro-batch below 1.
+        ValueError: for an unknown precision or mode, fp16 without CUDA, or a micro-batch below 1.
     """
 
     def __init__(
@@ -95,6 +121,10 @@ class CycleGanTrainer(Trainer):
         pool_le: ImagePool | None = None,
         precision: str = "fp32",
         micro_batch_size: int | None = None,
+        compile: str | None = None,
+        channels_last: bool = False,
+        batched_calls: bool = False,
+        batch_weight: Callable[[int], float] | None = None,
         inferer: Inferer | None = None,
         epoch_length: int | None = None,
         non_blocking: bool = False,
@@ -112,6 +142,8 @@ class CycleGanTrainer(Trainer):
             raise ValueError(f"precision fp16 needs a CUDA device, but the device is {device}: take bf16 or fp32.")
         if micro_batch_size is not None and micro_batch_size < 1:
             raise ValueError(f"micro_batch_size is {micro_batch_size}, expected 1 or more, or null.")
+        if compile is not None and compile not in COMPILE_MODES:
+            raise ValueError(f"compile is {compile!r}, expected null or one of {', '.join(COMPILE_MODES)}.")
         # everything that handlers may ask for must stand before the base class attaches them
         self.gen_le_to_des, self.gen_des_to_le = gen_le_to_des, gen_des_to_le
         self.disc_des, self.disc_le = disc_des, disc_le
@@ -121,10 +153,18 @@ class CycleGanTrainer(Trainer):
         self.pool_le = pool_le if pool_le is not None else ImagePool()
         self.precision = precision
         self.micro_batch_size = micro_batch_size
+        self.compile = compile
+        self.batched_calls = batched_calls
+        self.batch_weight = batch_weight
         self.inferer = inferer if inferer is not None else SimpleInferer()
         # two scalers of its own: MONAI's trainer makes a new one for every run
         self.generator_scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
         self.discriminator_scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
+        for network in self.networks.values():
+            if channels_last:
+                network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+            if compile is not None:  # in place: names of weights stay as they are
+                network.compile(mode=None if compile == "default" else compile, dynamic=False)
         super().__init__(
             device=device,
             max_epochs=max_epochs,
@@ -154,6 +194,8 @@ class CycleGanTrainer(Trainer):
     def _iteration(self, engine: Engine, batchdata: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         if batchdata is None:
             raise ValueError("there is no batch for this iteration: the data loader is empty.")
+        if self.compile is not None and self.state.device.type == "cuda":
+            torch.compiler.cudagraph_mark_step_begin()  # the last iteration's images may be overwritten now
         batch = self.prepare_batch(batchdata, self.state.device, self.non_blocking, **self.to_kwargs)
         for network in self.networks.values():
             network.train()
@@ -171,7 +213,7 @@ class CycleGanTrainer(Trainer):
         losses: dict[str, torch.Tensor] = {}
         for part, share in self._micro_batches(batch, self.gen_le_to_des, self.gen_des_to_le):
             with self._autocast():
-                images = translate(part, self.gen_le_to_des, self.gen_des_to_le, self.inferer)
+                images = translate(part, self.gen_le_to_des, self.gen_des_to_le, self.inferer, self.batched_calls)
             self.state.output = {**part, **images}
             self.fire_event(CycleGanEvents.GENERATOR_FORWARD_COMPLETED)
             with self._autocast():
@@ -200,18 +242,17 @@ class CycleGanTrainer(Trainer):
         for part, share in self._micro_batches({**batch, **fakes}, self.disc_des, self.disc_le):
             dtype = part[BatchKeys.LE].dtype
             with self._autocast():
-                verdicts = {
-                    "real_des": self.inferer(part[BatchKeys.DES], self.disc_des),
-                    "fake_des": self.inferer(part["fake_des"], self.disc_des),
-                    "real_le": self.inferer(part[BatchKeys.LE], self.disc_le),
-                    "fake_le": self.inferer(part["fake_le"], self.disc_le),
-                }
-            verdicts = {key: verdict.to(dtype) for key, verdict in verdicts.items()}
+                verdicts_des = apply_to_two(
+                    part[BatchKeys.DES], part["fake_des"], self.disc_des, self.inferer, self.batched_calls
+                )
+                verdicts_le = apply_to_two(
+                    part[BatchKeys.LE], part["fake_le"], self.disc_le, self.inferer, self.batched_calls
+                )
             self.state.output = part
             self.fire_event(CycleGanEvents.DISCRIMINATOR_FORWARD_COMPLETED)
             self.state.loss_terms = {
-                "disc_des": self.objective.discriminator_term(verdicts["real_des"], verdicts["fake_des"]),
-                "disc_le": self.objective.discriminator_term(verdicts["real_le"], verdicts["fake_le"]),
+                "disc_des": self.objective.discriminator_term(*(verdict.to(dtype) for verdict in verdicts_des)),
+                "disc_le": self.objective.discriminator_term(*(verdict.to(dtype) for verdict in verdicts_le)),
             }
             self.fire_event(CycleGanEvents.DISCRIMINATOR_LOSS_COMPLETED)
             self._backward(self.discriminator_scaler, share, losses)
@@ -232,10 +273,15 @@ class CycleGanTrainer(Trainer):
         pairs = len(batch[BatchKeys.LE])
         whole = pairs if self.state.device.type == "cuda" else 1
         size = self.micro_batch_size or whole
+        weight = 1.0 if self.batch_weight is None else self.batch_weight(self._batch_number())
         for start in range(0, pairs, size):
             part = {key: tensor[start : start + size] for key, tensor in batch.items()}
             with _unsynchronised(networks if start + size < pairs else ()):
-                yield part, len(part[BatchKeys.LE]) / pairs
+                yield part, weight * len(part[BatchKeys.LE]) / pairs
+
+    def _batch_number(self) -> int:
+        """Of the batch under way within its epoch, from 0."""
+        return (self.state.iteration - 1) % int(self.state.epoch_length or 1)
 
     def _backward(
         self, scaler: torch.amp.GradScaler, share: float, losses: dict[str, torch.Tensor], total: str | None = None

@@ -17,6 +17,7 @@ from monai.bundle import ComponentLocator, ConfigParser
 from ..dicom.energy import read_rules
 from ..dicom.synthesis import Form
 from ..dicom.transfer_syntax import SYNTAXES
+from ..engines.trainer import COMPILE_MODES
 from ..inference.save_dicom import ALSO
 from ..metrics.image_quality import VIF_SMALLEST
 from .command_line import CommandLine
@@ -117,7 +118,7 @@ NUMBERS: dict[str, tuple[float, bool]] = {
 }
 OPTIONAL = ("micro_batch_size",)
 PATHS = ("dataset_dir", "datalist", "folds", "ckpt_dir", "output_dir", "ckpt_path")
-FLAGS = ("resume", "overwrite", "visible_mark", "unknown_is_le")
+FLAGS = ("resume", "overwrite", "visible_mark", "unknown_is_le", "channels_last", "batched_calls", "deterministic")
 
 
 def setting_problems(settings: Mapping[str, Any], world_size: int = 1, here: bool = True) -> list[str]:
@@ -210,6 +211,11 @@ def _precision_and_device_problems(settings: Mapping[str, Any], here: bool) -> l
         problems.append(f"precision is {precision!r}, expected fp32, bf16 or fp16.")
     elif precision == "fp16" and device.type != "cuda":
         problems.append(f"precision fp16 needs a CUDA device, but device is {device}. Take bf16 or fp32.")
+    mode, fused = settings.get("compile"), settings.get("fused")
+    if mode is not None and mode not in COMPILE_MODES:
+        problems.append(f"compile is {mode!r}, expected {NONE} or one of {', '.join(COMPILE_MODES)}.")
+    if fused is not None and not isinstance(fused, bool):
+        problems.append(f"fused is {fused!r}, expected True, False or {NONE} (PyTorch's own choice).")
     return problems
 
 

@@ -8,6 +8,7 @@ from .failure_monitor import FailureMonitor
 from .image_panels import ImagePanels
 from .kept_images import KeptImages
 from .lesion_loss import LesionLossHandler
+from .loss_curves import LossCurves
 from .progress import Progress
 from .run_record import RunRecord, package_versions
 from .training_state import TrainingState, checkpoint_data

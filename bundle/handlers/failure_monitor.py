@@ -8,6 +8,9 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
+from ..engines.running_means import RunningMeans
+from ..keys import OutputKeys
+
 __all__ = ["FailureMonitor"]
 
 logger = logging.getLogger(__name__)
@@ -57,8 +60,7 @@ class FailureMonitor:
         self.interval = interval
         self.prefix = prefix
         self.warned: dict[str, int] = {}
-        self._sums = {"loss_disc_des": 0.0, "loss_disc_le": 0.0}
-        self._count = 0
+        self._losses = RunningMeans()
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.EPOCH_STARTED, self.epoch_started)
@@ -67,19 +69,15 @@ class FailureMonitor:
         engine.add_event_handler(Events.EPOCH_COMPLETED(every=self.interval), self.judge_validation)
 
     def epoch_started(self, engine: Engine) -> None:
-        self._sums = dict.fromkeys(self._sums, 0.0)
-        self._count = 0
+        self._losses.clear()
 
     def iteration_completed(self, engine: Engine) -> None:
         output: Any = engine.state.output
-        for name in self._sums:
-            self._sums[name] += float(output[name])
-        self._count += 1
+        self._losses.add({name: output[name] for name in (OutputKeys.LOSS_DISC_DES, OutputKeys.LOSS_DISC_LE)})
 
     def judge_discriminators(self, engine: Engine) -> None:
-        for name, total in self._sums.items():
-            mean = total / max(self._count, 1)
-            if self._count and mean < self.discriminator_loss:
+        for name, mean in self._losses.means().items():
+            if mean < self.discriminator_loss:
                 which = name.removeprefix("loss_")
                 self._warn(
                     f"discriminator_collapse_{which}",

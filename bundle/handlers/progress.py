@@ -7,9 +7,11 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+import torch
 from ignite.engine import Engine, Events
 from tqdm.auto import tqdm
 
+from ..engines.running_means import RunningMeans
 from ..keys import OutputKeys
 
 __all__ = ["Progress"]
@@ -19,6 +21,8 @@ SHORT = {OutputKeys.LOSS: "G", OutputKeys.LOSS_DISC_DES: "Dy", OutputKeys.LOSS_D
 
 class Progress:
     """One bar from the first iteration to the last, and one line an epoch: mean of each loss term, validation loss.
+
+    Beside the bar stand the last losses; on a GPU, where a look at them waits for the step, the last epoch's means.
 
     Args:
         evaluator: the engine that validates, if any; its ``key_metric`` joins the line of an epoch that was validated.
@@ -31,12 +35,11 @@ class Progress:
         self.key_metric = key_metric
         self.description = description
         self._bar: Any = None
-        self._sums: dict[str, float] = {}
-        self._count = 0
+        self._losses = RunningMeans()
+        self._shown, self._live = True, True
 
     def attach(self, engine: Engine) -> None:
-        if getattr(engine.state, "rank", 0) != 0:
-            return
+        self._shown = getattr(engine.state, "rank", 0) == 0  # the others only join in the means
         engine.add_event_handler(Events.EPOCH_STARTED, self.epoch_started)
         engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
@@ -44,7 +47,8 @@ class Progress:
         engine.add_event_handler(Events.INTERRUPT, self.close)
 
     def epoch_started(self, engine: Engine) -> None:
-        if self._bar is None:
+        self._losses.clear()
+        if self._bar is None and self._shown:
             total = int(engine.state.max_epochs or 1) * int(engine.state.epoch_length or 0)
             self._bar = tqdm(
                 total=total,
@@ -54,21 +58,25 @@ class Progress:
                 dynamic_ncols=True,
                 mininterval=0.5 if sys.stderr.isatty() else 10.0,  # a log file wants a line now and then
             )
-        self._sums, self._count = {}, 0
 
     def iteration_completed(self, engine: Engine) -> None:
         output: Any = engine.state.output
         output = output if isinstance(output, Mapping) else {}  # an inference hands over a list of images
-        losses = {name: float(value) for name, value in output.items() if name.startswith("loss")}
-        for name, value in losses.items():
-            self._sums[name] = self._sums.get(name, 0.0) + value
-        self._count += 1
-        shown = {SHORT[name]: f"{losses[name]:.3g}" for name in SHORT if name in losses}
-        self._bar.set_postfix(epoch=engine.state.epoch, refresh=False, **shown)
+        losses = {name: value for name, value in output.items() if name.startswith("loss")}
+        self._losses.add(losses)
+        if self._bar is None:
+            return
+        self._live = not any(isinstance(value, torch.Tensor) and value.is_cuda for value in losses.values())
+        if self._live:
+            self._bar.set_postfix(epoch=engine.state.epoch, refresh=False, **_shown(losses))
         self._bar.update()
 
     def epoch_completed(self, engine: Engine) -> None:
-        means = {name: total / max(self._count, 1) for name, total in self._sums.items()}
+        means = self._losses.means()
+        if self._bar is None:
+            return
+        if not self._live:
+            self._bar.set_postfix(epoch=engine.state.epoch, refresh=False, **_shown(means))
         parts = [f"{name.removeprefix('loss_')} {mean:.3g}" for name, mean in means.items()]
         if self.evaluator is not None and self.evaluator.state.epoch == engine.state.epoch:  # not an earlier epoch's
             value = float(self.evaluator.state.metrics.get(self.key_metric, math.nan))
@@ -81,3 +89,7 @@ class Progress:
         if self._bar is not None:
             self._bar.close()
             self._bar = None
+
+
+def _shown(losses: Mapping[str, Any]) -> dict[str, str]:
+    return {SHORT[name]: f"{float(losses[name]):.3g}" for name in SHORT if name in losses}

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from monai.networks.layers.utils import get_act_layer, get_norm_layer
+from monai.networks.layers.utils import get_act_layer
 from torch import nn
 
 from .initialisation import initialise_normal
+from .layers import norm_layer
 
 __all__ = ["PatchDiscriminator"]
 
@@ -54,7 +55,7 @@ class PatchDiscriminator(nn.Module):
             out_channels = min(2**layer, 8) * width
             stride = 2 if layer < num_layers else 1
             layers += [nn.Conv2d(channels, out_channels, kernel_size=4, stride=stride, padding=1)]
-            layers += [get_norm_layer(norm, spatial_dims=2, channels=out_channels), nn.LeakyReLU(0.2, inplace=True)]
+            layers += [norm_layer(norm, out_channels), nn.LeakyReLU(0.2, inplace=True)]
             channels = out_channels
         layers += [nn.Conv2d(channels, 1, kernel_size=4, stride=1, padding=1)]
         if output_activation is not None:

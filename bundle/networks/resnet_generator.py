@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import torch
-from monai.networks.layers.utils import get_act_layer, get_norm_layer
+from monai.networks.layers.utils import get_act_layer
 from torch import nn
 
 from .initialisation import initialise_normal
+from .layers import ReflectionPad, norm_layer
 
 __all__ = ["ResnetBlock", "ResnetGenerator"]
 
@@ -17,13 +18,13 @@ class ResnetBlock(nn.Module):
     def __init__(self, channels: int, norm: str | tuple = "INSTANCE") -> None:
         super().__init__()
         self.body = nn.Sequential(
-            nn.ReflectionPad2d(1),
+            ReflectionPad(1),
             nn.Conv2d(channels, channels, kernel_size=3),
-            get_norm_layer(norm, spatial_dims=2, channels=channels),
+            norm_layer(norm, channels),
             nn.ReLU(inplace=True),
-            nn.ReflectionPad2d(1),
+            ReflectionPad(1),
             nn.Conv2d(channels, channels, kernel_size=3),
-            get_norm_layer(norm, spatial_dims=2, channels=channels),
+            norm_layer(norm, channels),
         )
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
@@ -35,7 +36,7 @@ def _upsampling(channels: int, out_channels: int, upsample: str) -> list[nn.Modu
         return [nn.ConvTranspose2d(channels, out_channels, kernel_size=3, stride=2, padding=1, output_padding=1)]
     return [
         nn.Upsample(scale_factor=2.0, mode="nearest"),
-        nn.ReflectionPad2d(1),
+        ReflectionPad(1),
         nn.Conv2d(channels, out_channels, kernel_size=3),
     ]
 
@@ -86,19 +87,19 @@ class ResnetGenerator(nn.Module):
             raise ValueError(f"upsample is {upsample!r}, expected 'transposed' or 'resize'.")
         self.multiple = 2**num_downsamples
 
-        layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(in_channels, width, kernel_size=7)]
-        layers += [get_norm_layer(norm, spatial_dims=2, channels=width), nn.ReLU(inplace=True)]
+        layers: list[nn.Module] = [ReflectionPad(3), nn.Conv2d(in_channels, width, kernel_size=7)]
+        layers += [norm_layer(norm, width), nn.ReLU(inplace=True)]
         channels = width
         for _ in range(num_downsamples):
             layers += [nn.Conv2d(channels, 2 * channels, kernel_size=3, stride=2, padding=1)]
-            layers += [get_norm_layer(norm, spatial_dims=2, channels=2 * channels), nn.ReLU(inplace=True)]
+            layers += [norm_layer(norm, 2 * channels), nn.ReLU(inplace=True)]
             channels *= 2
         layers += [ResnetBlock(channels, norm) for _ in range(num_blocks)]
         for _ in range(num_downsamples):
             layers += _upsampling(channels, channels // 2, upsample)
-            layers += [get_norm_layer(norm, spatial_dims=2, channels=channels // 2), nn.ReLU(inplace=True)]
+            layers += [norm_layer(norm, channels // 2), nn.ReLU(inplace=True)]
             channels //= 2
-        layers += [nn.ReflectionPad2d(3), nn.Conv2d(channels, out_channels, kernel_size=7)]
+        layers += [ReflectionPad(3), nn.Conv2d(channels, out_channels, kernel_size=7)]
         if output_activation is not None:
             layers += [get_act_layer(output_activation)]
         self.layers = nn.Sequential(*layers)

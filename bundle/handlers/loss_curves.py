@@ -1,0 +1,52 @@
+"""Every loss term of every iteration in TensorBoard, with one look at the device an epoch."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from ignite.engine import Engine, Events
+
+from ..engines.running_means import over_processes
+
+__all__ = ["LossCurves"]
+
+
+class LossCurves:
+    """Keeps each iteration's ``loss...`` on the device and writes them all when the epoch ends.
+
+    MONAI's ``TensorBoardStatsHandler`` asks for each value as it comes; on a GPU every such question waits until the
+    step is done.
+
+    Args:
+        writer: a ``SummaryWriter``; None writes nothing, but takes part in the mean over processes.
+    """
+
+    def __init__(self, writer: Any = None) -> None:
+        self.writer = writer
+        self._names: list[str] = []
+        self._rows: list[torch.Tensor] = []
+
+    def attach(self, engine: Engine) -> None:
+        engine.add_event_handler(Events.EPOCH_STARTED, self.epoch_started)
+        engine.add_event_handler(Events.ITERATION_COMPLETED, self.iteration_completed)
+        engine.add_event_handler(Events.EPOCH_COMPLETED, self.write)
+
+    def epoch_started(self, engine: Engine) -> None:
+        self._rows = []  # of an epoch that broke off
+
+    def iteration_completed(self, engine: Engine) -> None:
+        output: Any = engine.state.output
+        self._names = [name for name in output if name.startswith("loss")]
+        self._rows.append(torch.stack([torch.as_tensor(output[name]).detach().double() for name in self._names]))
+
+    def write(self, engine: Engine) -> None:
+        if not self._rows:
+            return
+        values = over_processes(torch.stack(self._rows))
+        if self.writer is None:
+            return
+        first = engine.state.iteration - len(values) + 1
+        for iteration, row in enumerate(values.tolist(), start=first):
+            for name, value in zip(self._names, row, strict=True):
+                self.writer.add_scalar(name, value, iteration)
