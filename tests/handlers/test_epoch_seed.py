@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -67,3 +68,28 @@ def test_an_epoch_of_a_longer_run_draws_what_a_run_that_begins_there_draws():
     engine.add_event_handler(Events.ITERATION_COMPLETED, lambda _: drawn.append(float(torch.rand(()))))
     engine.run(engine.data_loader, max_epochs=3)
     assert drawn == [draws(4, epoch)["torch"] for epoch in (1, 2, 3)]
+
+
+class Seeded:
+    """A sampler or a ``prepare_batch`` that notes its seeds."""
+
+    def __init__(self):
+        self.seeds = []
+
+    def set_random_state(self, seed):
+        self.seeds.append(seed)
+
+
+@pytest.mark.parametrize("rank", [0, 3])
+def test_order_and_augmentation_are_seeded_alike_in_every_process(rank):
+    seeds = []
+    for of_rank in (0, rank):
+        engine, sampler, prepare = Engine(lambda *_: None), Seeded(), Seeded()
+        engine.data_loader = SimpleNamespace(batch_sampler=sampler)
+        engine.prepare_batch = prepare
+        engine.state.rank = of_rank
+        EpochSeed(4).attach(engine)
+        engine.run([None], max_epochs=3)
+        seeds.append((sampler.seeds, prepare.seeds))
+    assert seeds[0] == seeds[1]
+    assert len({*sampler.seeds, *prepare.seeds}) == 6  # another one for each epoch and each of the two

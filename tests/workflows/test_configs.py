@@ -56,6 +56,7 @@ def refused(match):
     [
         (["train.json"], 35),
         (["train.json", "quickstart.json"], 35),
+        (["train.json", "fast.json"], 35),
         (["train.json", "pretrain.json"], None),
         (["train.json", "ablation/gamma_0.json"], None),
         (["train.json", "ablation/gamma_35.json"], 35),
