@@ -21,8 +21,10 @@ from tqdm.auto import tqdm
 
 from bundle.data.whole_files import write_json
 from bundle.experiments.attempt import LOG_FILE, RESUME_CONFIG, Workplace
+from bundle.experiments.check_plan import config_of
 from bundle.experiments.choice import CHOICE_FILE, choose_gamma
 from bundle.experiments.estimate import as_time, seconds_left, seconds_per_epoch, under_way
+from bundle.experiments.measured_step import Measured
 from bundle.experiments.plan import PLAN_FILE, Plan, State, command_of
 from bundle.experiments.plan_folder import take_up, working_on
 from bundle.experiments.protocol import build_plan
@@ -58,6 +60,7 @@ def cross_validate(
     backend: str = "local",
     cpus_per_run: int | None = None,
     gpus_per_run: float | None = None,
+    measured: str | None = None,
     ray_address: str | None = None,
 ) -> None:
     """Cross-validate, or go on with it: each run is a process of monai.bundle, and plan.json knows how far it is.
@@ -81,8 +84,9 @@ def cross_validate(
         seconds_per_epoch: for that estimate; null takes that of runs that are done, or tries a step (some 15 s).
         overwrite: where another plan is there, move it and its runs aside and start anew.
         backend: local, or ray for many GPUs or machines (needs the extra: pip install -e ".[ray]").
-        cpus_per_run: threads of a run; null shares the cores of this machine among the jobs.
-        gpus_per_run: that Ray reserves for a run; null asks for one where the cluster has any.
+        cpus_per_run: threads of a run; null shares the cores of a machine among its runs.
+        gpus_per_run: part of a GPU that Ray reserves for a run, such as 0.25; null asks for one where there is any.
+        measured: JSON of "python -m scripts.benchmark train" on such a GPU; as many runs as its memory holds share one.
         ray_address: of a cluster; null starts Ray on this machine.
     """
     if backend not in ("local", "ray"):
@@ -93,6 +97,15 @@ def cross_validate(
         if value is not None and value < least:
             kind = "a number" if name == "gpus_per_run" else "a whole number"
             raise ValueError(f"{name} is {value!r}, expected {kind} of at least {least}.")
+    if gpus_per_run is not None and gpus_per_run > 1:
+        raise ValueError(
+            f"gpus_per_run is {gpus_per_run!r}, expected at most 1: a run of the sweep uses one GPU; whole runs side "
+            "by side lose nothing to an exchange of gradients (docs/explanation/scaling.md)."
+        )
+    if backend == "ray" and device is not None and device.partition(":")[2] not in ("", "0"):
+        raise ValueError(
+            f"device is {device!r}, expected cuda or cpu with --backend ray, where a run's own GPU is its cuda:0."
+        )
     if seconds_per_epoch is not None and not 0 < seconds_per_epoch < float("inf"):
         raise ValueError(f"seconds_per_epoch is {seconds_per_epoch!r}, expected a number above 0.")
     if overrides is not None and not isinstance(overrides, dict):
@@ -112,6 +125,7 @@ def cross_validate(
         here=backend == "local",
     )
     cpus = cpus_per_run or max(1, (os.cpu_count() or 1) // jobs)
+    peak = None if measured is None else _peak_bytes(measured, plan)
     if dry_run:
         former = Plan.read(folder)
         if former is not None and not (different := plan.differences(former)):
@@ -128,11 +142,25 @@ def cross_validate(
     configs = {**plan.protocol["config_files"], RESUME_CONFIG: resume}
     workplace = Workplace(str(folder), str(ROOT), cpus=cpus, options=options, configs=configs)
     with working_on(plan, overwrite):
-        with _started(backend, workplace, jobs, ray_address, cpus, gpus_per_run) as submit, _Bar(plan) as bar:
+        request = {"address": ray_address, "cpus": cpus_per_run, "gpus": gpus_per_run, "peak_bytes": peak}
+        with _started(backend, workplace, jobs, request) as submit, _Bar(plan) as bar:
             carry_out(plan, submit, at_once=jobs if backend == "local" else None, retries=retries, changed=bar.show)
         well = _finish(plan, report)
     if not well:
         raise SystemExit(1)
+
+
+def _peak_bytes(path: str, plan: Plan) -> float | None:
+    """GPU memory of a training of the plan, as the benchmark measured it; None where it did not."""
+    parser = config_of(next(run for run in plan if run.run_id == "training"), ROOT)
+    keys = ("image_size", "batch_size", "precision", "micro_batch_size")
+    image_size, batch_size, precision, micro = map(parser.get_parsed_content, keys)
+    pairs = micro or batch_size
+    peak = Measured.read(path).peak_bytes(image_size, pairs, precision)
+    if peak is None:
+        step = f"{pairs} pair(s) at {image_size} px in {precision}"
+        print(f"{path} has no peak memory of a step of {step} on a GPU: one run a GPU")
+    return peak
 
 
 def _as_list(value: Any) -> list[Any]:
@@ -140,11 +168,9 @@ def _as_list(value: Any) -> list[Any]:
 
 
 @contextmanager
-def _started(
-    backend: str, workplace: Workplace, jobs: int, address: str | None, cpus: int, gpus: float | None
-) -> Iterator[Submit]:
+def _started(backend: str, workplace: Workplace, jobs: int, request: dict[str, Any]) -> Iterator[Submit]:
     if backend == "ray":
-        with ray_runs(workplace, address=address, cpus=cpus, gpus=gpus) as submit:
+        with ray_runs(workplace, per_machine=jobs, **request) as submit:
             yield submit
     else:
         with local_runs(workplace, jobs=jobs) as submit:

@@ -1,19 +1,31 @@
-"""The same plan as tasks of Ray: the same tables, and a run whose worker is lost goes on from its checkpoint."""
+"""The same plan as tasks of Ray: packed on its GPUs, the same tables, and a lost worker's run goes on."""
 
 from __future__ import annotations
 
+import functools
+import json
 import os
 import signal
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
 import scripts.cross_validate as command
+from bundle.experiments import run_ray
 from bundle.experiments.attempt import Workplace
 from bundle.experiments.plan import Plan, Run, State
-from bundle.experiments.run_ray import _raise_if_too_much, ray_runs
+from bundle.experiments.run_ray import (
+    _a_share,
+    _cpus_of_a_run,
+    _gpu_bytes,
+    _raise_if_too_much,
+    ray_runs,
+    runs_on_one_gpu,
+    runs_that_fit,
+)
 from bundle.experiments.schedule import carry_out
 
 FAKE = (str(Path(__file__).with_name("fake_runner.py")),)
@@ -54,7 +66,14 @@ def test_the_command_hands_its_requests_to_ray(phantom, tmp_path, monkeypatch):
     command.cross_validate(
         phantom, tmp_path / "runs", backend="ray", cpus_per_run=3, gpus_per_run=0.5, ray_address="auto"
     )
-    assert asked == {"address": "auto", "cpus": 3, "gpus": 0.5, "at_once": None}
+    assert asked == {
+        "address": "auto",
+        "cpus": 3,
+        "gpus": 0.5,
+        "peak_bytes": None,
+        "per_machine": 1,
+        "at_once": None,
+    }
 
 
 class no_runs:
@@ -63,6 +82,180 @@ class no_runs:
 
     def __exit__(self, *_):
         return None
+
+
+def test_the_command_takes_peak_memory_from_the_benchmark(phantom, tmp_path, monkeypatch, capsys):
+    asked = []
+    monkeypatch.setattr(command, "ray_runs", lambda workplace, **request: asked.append(request) or no_runs())
+    monkeypatch.setattr(command, "carry_out", lambda plan, submit, **_: None)
+    monkeypatch.setattr(command, "_finish", lambda plan, report: True)
+    step = {"what": "step", "variant": "fp32", "image_size": 256, "batch_size": 8, "precision": "fp32"}
+    step |= {"seconds": {"median": 1, "q1": 1, "q3": 1}, "peak_bytes": 7 * GIB}
+    path = tmp_path / "train.json"
+    for micro_batch_size in (None, 2):
+        path.write_text(json.dumps({"machine": {"gpu": "X"}, "rows": [step]}))
+        overrides = {"micro_batch_size": micro_batch_size}
+        command.cross_validate(
+            *(phantom, tmp_path / "runs"), backend="ray", measured=str(path), overrides=overrides, overwrite=True
+        )
+    assert [request["peak_bytes"] for request in asked] == [7 * GIB, None]
+    assert "no peak memory of a step of 2 pair(s) at 256 px in fp32 on a GPU: one run a GPU" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("wrong", "text"),
+    [
+        ({"gpus_per_run": 2}, "gpus_per_run is 2, expected at most 1: .*docs/explanation/scaling.md"),
+        ({"backend": "ray", "device": "cuda:3"}, "device is 'cuda:3', expected cuda or cpu with --backend ray"),
+    ],
+)
+def test_what_a_packed_run_cannot_have_is_refused(phantom, tmp_path, wrong, text):
+    with pytest.raises(ValueError, match=text):
+        command.cross_validate(phantom, tmp_path / "runs", **wrong)
+    assert not (tmp_path / "runs").exists()
+
+
+GIB = 2**30
+
+
+class TestPacking:
+    """Which part of a GPU, and how many CPUs, a run asks for."""
+
+    @pytest.mark.parametrize(
+        ("peak", "memory", "runs"), [(6, 80, 4), (14, 80, 4), (20, 80, 3), (30, 80, 2), (60, 80, 1), (90, 80, 1)]
+    )
+    def test_as_many_as_fit_and_at_least_one(self, peak, memory, runs):
+        assert runs_that_fit(peak * GIB, memory * GIB) == runs
+
+    def test_the_share_is_never_more_than_fits(self):
+        for runs in range(1, 50):
+            nodes = [{"Resources": {"GPU": 1.0}}]
+            share = _a_share(nodes, GIB, (runs + 0.5) * (1.25 * GIB + GIB))
+            assert runs_on_one_gpu(share) == min(runs, 4)
+        for runs in range(1, 100):
+            assert runs_on_one_gpu(10_000 // runs / 10_000) == runs
+        assert [runs_on_one_gpu(share) for share in (1, 0.6, 0.5, 0.4, 0.25)] == [1, 1, 2, 2, 4]
+
+    def test_what_nobody_measured_gets_a_gpu_of_its_own(self):
+        assert _a_share([{"Resources": {"GPU": 8.0}}], None, None) == 1
+        assert _a_share([{"Resources": {"GPU": 8.0}}], 6.0 * GIB, None) == 1
+        assert _a_share([{"Resources": {"CPU": 8.0}}], 6.0 * GIB, None) == 0
+
+    @pytest.mark.parametrize(
+        ("offers", "gpus", "per_machine", "cpus"),
+        [
+            ([{"CPU": 64, "GPU": 8}], 1, 1, 8),
+            ([{"CPU": 64, "GPU": 8}], 0.25, 1, 2),
+            ([{"CPU": 64, "GPU": 8}, {"CPU": 12, "GPU": 2}], 0.5, 1, 3),
+            ([{"CPU": 64, "GPU": 8}, {"CPU": 4}], 1, 1, 8),  # the head has no GPU and gets no run
+            ([{"CPU": 8, "GPU": 4}], 0.25, 1, 0.5),
+            ([{"CPU": 2}], 0, 1, 2),
+            ([{"CPU": 8}, {"CPU": 7}], 0, 2, 3),
+        ],
+    )
+    def test_the_cpus_of_a_machine_are_shared_among_its_runs(self, offers, gpus, per_machine, cpus):
+        nodes = [{"Resources": offer} for offer in offers]
+        assert _cpus_of_a_run(nodes, gpus, per_machine) == cpus
+
+    def test_the_driver_tells_the_memory_of_the_smallest_gpu(self, nvidia_smi, tmp_path, monkeypatch):
+        nvidia_smi("81559\n40960")
+        assert _gpu_bytes() == 40960 * 2**20
+        nvidia_smi("[N/A]")
+        assert _gpu_bytes() is None
+        monkeypatch.setenv("PATH", str(tmp_path / "nothing"))
+        assert _gpu_bytes() is None
+
+
+@pytest.fixture
+def nvidia_smi(tmp_path, monkeypatch):
+    """A driver that tells the memory of its GPUs, in MiB."""
+    folder = tmp_path / "driver"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
+
+    def write(told):
+        program = folder / "nvidia-smi"
+        program.write_text(f"#!/bin/sh\nprintf '{told}\\n'\n")
+        program.chmod(0o755)
+
+    return write
+
+
+def most_at_once(noted):
+    """By GPU, the most runs that were on it at one time."""
+    most = {}
+    for run in noted:
+        there = [each for each in noted if each["gpu"] == run["gpu"]]
+        beside = sum(each["began"] <= run["began"] < each["ended"] for each in there)
+        most[run["gpu"]] = max(most.get(run["gpu"], 0), beside)
+    return most
+
+
+def test_runs_share_the_gpus_as_their_memory_allows(tmp_path, monkeypatch):
+    """Two logical GPUs of 80 GiB, runs that take 30: two share one, each sees its own alone, and no third joins."""
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "init", functools.partial(ray.init, num_gpus=2, num_cpus=4))
+    monkeypatch.delenv("OMP_NUM_THREADS", raising=False)
+
+    @dataclass
+    class Light:  # what a worker takes in without importing the bundle
+        root: str = str(tmp_path)
+        cpus: int | None = None
+        patience: float = 1.0
+
+    def note(run, workplace):
+        began = time.time()
+        Path(workplace.root, f"{began}_{os.getpid()}.begun").touch()
+        while len(list(Path(workplace.root).glob("*.begun"))) < 4 and time.time() < began + 30:
+            time.sleep(0.02)
+        time.sleep(0.1)
+        told = {key: os.environ.get(key) for key in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS")}
+        return {"gpu": told["CUDA_VISIBLE_DEVICES"], "threads": (told["OMP_NUM_THREADS"], workplace.cpus)} | {
+            "began": began,
+            "ended": time.time(),
+        }
+
+    monkeypatch.setattr(run_ray, "attempt", note)
+    monkeypatch.setattr(run_ray, "_smallest_gpu", lambda ray, nodes: 80 * GIB)
+    with ray_runs(Light(), peak_bytes=30 * GIB) as submit:
+        noted = [future.result(timeout=60) for future in [submit(Light()) for _ in range(9)]]
+    assert most_at_once(noted) == {"0": 2, "1": 2}
+    assert {run["threads"] for run in noted} == {("1", 1)}  # four CPUs, four runs at once
+
+
+NOTING = """
+import json, os, sys, time
+from pathlib import Path
+models = Path(next(each for each in sys.argv if each.startswith("--ckpt_dir=")).partition("=")[2])
+began, gpu = time.time(), os.environ["CUDA_VISIBLE_DEVICES"]
+time.sleep(0.4)
+for path, text in (
+    (models / "model.pt", ""),
+    (models / "checkpoint.pt", ""),
+    (models / "noted.json", json.dumps({"began": began, "ended": time.time(), "gpu": gpu})),
+    (models.parent / "eval/run.json", json.dumps({"state": "completed", "epochs": 1})),
+):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+"""
+
+
+@pytest.mark.slow
+def test_the_process_of_a_run_sees_its_gpu_alone(tmp_path, monkeypatch, nvidia_smi):
+    ray = pytest.importorskip("ray")
+    monkeypatch.setattr(ray, "init", functools.partial(ray.init, num_gpus=2, num_cpus=4))
+    nvidia_smi("81920\n81920")
+    (tmp_path / "noting.py").write_text(NOTING)
+    plan = a_plan(tmp_path / "runs", gammas=range(7))
+    plan.runs = [run for run in plan if run.run_id == "training"]
+    workplace = Workplace(str(plan.folder), str(ROOT), runner=(str(tmp_path / "noting.py"),), poll=0.02)
+    with ray_runs(workplace, peak_bytes=30 * GIB) as submit:
+        carry_out(plan, submit, at_once=None)
+    assert {run.state for run in plan} == {State.DONE}
+    noted = [json.loads((plan.folder / run.name / "models/noted.json").read_text()) for run in plan]
+    most = most_at_once(noted)
+    assert most.keys() == {"0", "1"}
+    assert max(most.values()) <= 2
 
 
 @pytest.mark.slow
