@@ -20,7 +20,7 @@ STOREYS = (
     ("keys", "dicom", "losses", "metrics", "networks"),
     ("data", "transforms", "engines", "evaluation"),
     ("phantom", "handlers", "inference"),
-    ("experiments", "integrations"),
+    ("experiments", "integrations", "benchmark"),
 )
 STOREY_OF = {part: storey for storey, parts in enumerate(STOREYS) for part in parts}
 

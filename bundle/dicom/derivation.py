@@ -73,10 +73,12 @@ def _unit(le: Dataset) -> list[Dataset]:
 
 def derivation_text(le: Dataset, synthesis: Synthesis) -> str:
     """Derivation Description (0008,2111): what was done, and how fine the detail is that it can show."""
-    rows, columns, side = int(le.Rows), int(le.Columns), synthesis.image_size
+    rows, columns = int(le.Rows), int(le.Columns)
     spacing = max(detector_spacing(le) or (0.0,))
+    side = synthesis.image_size or max(rows, columns)
     step = spacing * max(rows, columns) / side
-    grid = f"Its content was made at {side} x {side} pixels of {step:.3g} mm"
+    sides = f"{side} x {side}" if synthesis.image_size else f"the native {rows} x {columns}"
+    grid = f"Its content was made at {sides} pixels of {step:.3g} mm"
     if step > spacing:
         grid += (
             f" and enlarged to {rows} x {columns} pixels of {spacing:.3g} mm: whatever is finer than {step:.3g} mm is "

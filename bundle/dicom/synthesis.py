@@ -22,7 +22,7 @@ class Synthesis:
         model: its name, such as "Seg-CycleGAN".
         version: of this software.
         weights: SHA-256 of ``model.pt``.
-        image_size: side, in pixels, of the square grid that the content was made at.
+        image_size: side, in pixels, of the square grid that the content was made at; None for the native grid.
         options: whatever else changes pixels, such as another intensity map: other options give other UIDs.
         manufacturer: of the software.
 
@@ -33,14 +33,14 @@ class Synthesis:
     model: str
     version: str
     weights: str
-    image_size: int
+    image_size: int | None
     options: str = ""
     manufacturer: str = "seg-cyclegan-cesm"
 
     def __post_init__(self) -> None:
         texts = {"model": self.model, "version": self.version, "weights": self.weights}
         problems = _text_problems(texts | {"manufacturer": self.manufacturer}, LONGEST)
-        if self.image_size < 1:
+        if self.image_size is not None and self.image_size < 1:
             problems.append(f"image_size is {self.image_size}, expected a number of pixels")
         _raise("Synthesis", problems)
 

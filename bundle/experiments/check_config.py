@@ -14,10 +14,12 @@ from typing import Any
 import torch
 from monai.bundle import ComponentLocator, ConfigParser
 
+from ..data.disk_cache import CACHES
 from ..dicom.energy import read_rules
 from ..dicom.synthesis import Form
 from ..dicom.transfer_syntax import SYNTAXES
 from ..engines.trainer import COMPILE_MODES
+from ..inference.backends import backend_problems
 from ..inference.save_dicom import ALSO
 from ..metrics.image_quality import VIF_SMALLEST
 from .command_line import CommandLine
@@ -117,7 +119,7 @@ NUMBERS: dict[str, tuple[float, bool]] = {
     "time_limit": (1, False),
 }
 OPTIONAL = ("micro_batch_size",)
-PATHS = ("dataset_dir", "datalist", "folds", "ckpt_dir", "output_dir", "ckpt_path")
+PATHS = ("dataset_dir", "datalist", "folds", "ckpt_dir", "output_dir", "ckpt_path", "cache_dir")
 FLAGS = ("resume", "overwrite", "visible_mark", "unknown_is_le", "channels_last", "batched_calls", "deterministic")
 
 
@@ -133,10 +135,14 @@ def setting_problems(settings: Mapping[str, Any], world_size: int = 1, here: boo
     for name, (lowest, whole) in NUMBERS.items():
         if name not in settings or (settings[name] is None and name in OPTIONAL):
             continue
+        if name == "image_size" and settings[name] == "native" and "backend" in settings:
+            continue
         if not _is_number(settings[name], whole) or settings[name] < lowest:
             kind = "a whole number" if whole else "a number"
             problems.append(f"{name} is {settings[name]!r}, expected {kind} of at least {lowest}.")
     image_size, batch_size = settings.get("image_size"), settings.get("batch_size")
+    if image_size == "native" and isinstance(batch_size, int) and batch_size > 1:
+        problems.append(f"image_size native leaves images of different sizes, but batch_size is {batch_size}: pass 1.")
     if isinstance(image_size, int) and image_size % 4:
         problems.append(f"image_size is {image_size}, expected a multiple of 4 (the generator halves it twice).")
     if isinstance(image_size, int) and settings.get("with_vif") and 32 <= image_size < VIF_SMALLEST:
@@ -149,6 +155,7 @@ def setting_problems(settings: Mapping[str, Any], world_size: int = 1, here: boo
             f"batch_size {batch_size} cannot be shared by {world_size} processes: pass a multiple of {world_size}."
         )
     problems += _precision_and_device_problems(settings, here)
+    problems += _cache_problems(settings, here)
     for name in PATHS:
         if name in settings and not isinstance(settings[name], str | os.PathLike):
             problems.append(f"{name} is {settings[name]!r}, expected a path as text. Write --{name} ./NAME.")
@@ -196,6 +203,18 @@ def _is_number(value: Any, whole: bool) -> bool:
     return isinstance(value, int if whole else int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
+def _cache_problems(settings: Mapping[str, Any], here: bool) -> list[str]:
+    cache, folder = settings.get("cache", "memory"), settings.get("cache_dir")
+    if cache not in CACHES:
+        return [f"cache is {cache!r}, expected one of {', '.join(CACHES)}."]
+    if cache == "memory" or not here or not isinstance(folder, str | os.PathLike):
+        return []
+    there = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
+    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+        return []
+    return [f"cache is disk, but {folder} cannot be written to. Pass another --cache_dir, or --cache memory."]
+
+
 def _precision_and_device_problems(settings: Mapping[str, Any], here: bool) -> list[str]:
     problems = []
     try:
@@ -207,7 +226,9 @@ def _precision_and_device_problems(settings: Mapping[str, Any], here: bool) -> l
     elif here and device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
         problems.append(f"device is {device}, but this machine has cuda:0 to cuda:{torch.cuda.device_count() - 1}.")
     precision = settings.get("precision", "fp32")
-    if precision not in ("fp32", "bf16", "fp16"):
+    if "backend" in settings:  # of an inference
+        problems += backend_problems(settings["backend"], precision, device, settings.get("backend_tolerance"))
+    elif precision not in ("fp32", "bf16", "fp16"):
         problems.append(f"precision is {precision!r}, expected fp32, bf16 or fp16.")
     elif precision == "fp16" and device.type != "cuda":
         problems.append(f"precision fp16 needs a CUDA device, but device is {device}. Take bf16 or fp32.")

@@ -9,6 +9,7 @@ import numpy as np
 __all__ = ["HIGHEST", "des_pixels"]
 
 HIGHEST = 4095  # of 12 bits
+BLOCK = 2**17  # pixels at a time, which stay in the cache
 
 
 def des_pixels(
@@ -38,7 +39,7 @@ def des_pixels(
     """
     if virtual.ndim != 2:
         raise ValueError(f"a virtual DES has shape {virtual.shape}, expected (H, W).")
-    if not np.isfinite(virtual).all():
+    if virtual.size and not np.isfinite([virtual.min(), virtual.max()]).all():  # a NaN is both
         raise ValueError("the virtual DES holds NaN or infinite pixels: the model's weights are broken.")
     center, width = window or ((HIGHEST + 1) / 2, HIGHEST + 1.0)
     low, high = center - width / 2, center + width / 2
@@ -47,8 +48,16 @@ def des_pixels(
     if width <= 0 or high <= 0:
         raise ValueError(f"the DES window (centre {center:g}, width {width:g}) has no values above 0: give another.")
     scale = min(1.0, HIGHEST / high)
-    values = (low + np.clip(virtual, 0.0, 1.0) * (high - low)) * scale
-    pixels = np.clip(np.rint(values), 0, HIGHEST).astype(np.uint16)
+    pixels = np.empty(virtual.shape, dtype=np.uint16)
+    rows = max(1, BLOCK // max(1, virtual.shape[1]))
+    for start in range(0, len(virtual), rows):
+        values = np.clip(virtual[start : start + rows], 0.0, 1.0)
+        values *= high - low
+        values += low
+        values *= scale
+        np.rint(values, out=values)
+        np.clip(values, 0, HIGHEST, out=values)
+        pixels[start : start + rows] = values
     if air is not None:
         pixels[air] = int(np.clip(min(air_value, low * scale), 0, HIGHEST))
     return pixels, (center * scale, width * scale)

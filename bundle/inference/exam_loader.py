@@ -74,7 +74,7 @@ def _prepared(path: str, transform: Compose, seen: Mapping[str, Sequence[float]]
     return {
         "header": header,
         "tensor": image,
-        "air": np.packbits(air) if air.mean() >= LEAST_AIR else None,
+        "air": np.packbits(air) if np.count_nonzero(air) >= LEAST_AIR * air.size else None,
         "air_value": float(lowest),
         "outside": outside_of(seen, pixels.shape, np.asarray(image)[0]),
         "decode": decoded - began,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 import torch.nn.functional as F
 from monai.networks.layers.utils import get_norm_layer
@@ -33,7 +35,8 @@ class InstanceNorm(nn.Module):
 class ReflectionPad(nn.Module):
     """Mirror the image at its edges, (B, C, H, W) -> (B, C, H + 2 padding, W + 2 padding), in the precision it has.
 
-    On the CPU, autocast would bring ``nn.ReflectionPad2d`` to float32 and the next convolution back.
+    ``nn.ReflectionPad2d`` to the last bit. That one keeps its whole input for the backward pass, which needs its shape
+    alone, and autocast brings it to float32 on the CPU, and the next convolution back.
     """
 
     def __init__(self, padding: int) -> None:
@@ -45,8 +48,25 @@ class ReflectionPad(nn.Module):
         if torch.jit.is_scripting():
             return F.pad(x, sides, mode="reflect")
         else:
+            if x.requires_grad and not torch.jit.is_tracing():
+                return _Reflection.apply(x, sides)
             with torch.autocast(x.device.type, enabled=False):
                 return F.pad(x, sides, mode="reflect")
+
+
+class _Reflection(torch.autograd.Function):
+    """Reflection padding that keeps nothing."""
+
+    @staticmethod
+    def forward(ctx: Any, x: torch.Tensor, sides: list[int]) -> torch.Tensor:
+        ctx.like, ctx.sides = (x.shape, x.stride()), sides
+        with torch.autocast(x.device.type, enabled=False):
+            return torch.ops.aten.reflection_pad2d(x, sides)
+
+    @staticmethod
+    def backward(ctx: Any, gradient: torch.Tensor) -> tuple[torch.Tensor, None]:
+        like = gradient.new_empty_strided(*ctx.like)  # never written to, so it takes no memory
+        return torch.ops.aten.reflection_pad2d_backward(gradient, like, ctx.sides), None
 
 
 def norm_layer(norm: str | tuple, channels: int) -> nn.Module:

@@ -58,3 +58,13 @@ def test_values_out_of_range_are_cut():
 def test_what_cannot_be_stored_is_refused(virtual, window, said):
     with pytest.raises(ValueError, match=said):
         des_pixels(virtual, window)
+
+
+@pytest.mark.parametrize("window", [None, (2000.5, 800.25), (4095, 8190), (100, 400)])
+def test_in_blocks_as_in_one_piece(window):
+    """The formula over the whole image, and the loop that keeps to the cache, give the same pixels."""
+    virtual = np.random.default_rng(0).normal(0.5, 0.4, size=(1000, 377)).astype(np.float32)
+    center, width = window or (2047.5, 4095)
+    low, high = center - width / 2, center + width / 2
+    values = (low + np.clip(virtual, 0.0, 1.0) * (high - low)) * min(1.0, 4095 / high)
+    assert np.array_equal(des_pixels(virtual, window)[0], np.clip(np.rint(values), 0, 4095).astype(np.uint16))

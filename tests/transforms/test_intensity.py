@@ -6,8 +6,10 @@ import numpy as np
 import pytest
 import torch
 from monai.data import MetaTensor
+from monai.transforms import ScaleIntensityd
 
 from bundle.transforms import ContrastStretchd
+from bundle.transforms.intensity import ScaleToUnitd, _counted, percentiles_above
 
 
 def image(values, center=math.nan, width=math.nan):
@@ -77,3 +79,43 @@ def test_errors():
 def test_numpy_scalars_from_a_datalist_are_fine():
     item = {"le": image([0, 100]), "le_window": np.array([50, 20])}
     assert ContrastStretchd("le")(item)["le"].flatten().tolist() == [40, 60]
+
+
+@pytest.mark.parametrize("percentiles", [(1.0, 99.0), (0, 100), (10, 90), (33.3, 66.7), (0.01, 99.99)])
+@pytest.mark.parametrize("kind", ["12 bits", "16 bits", "signed", "two values", "fractions", "wide", "one pixel"])
+def test_counted_percentiles_are_numpys_to_the_last_bit(kind, percentiles):
+    generator = np.random.default_rng(len(kind))
+    image = {
+        "12 bits": lambda: generator.integers(0, 4096, size=(301, 97)) * (generator.random((301, 97)) < 0.7),
+        "16 bits": lambda: generator.integers(0, 65536, size=(211, 53)),
+        "signed": lambda: generator.integers(-1000, 3000, size=(100, 99)),
+        "two values": lambda: np.repeat([3, 9], [50, 51]),
+        "fractions": lambda: generator.random((60, 61)) * 1000,
+        "wide": lambda: generator.integers(0, 10**6, size=(50, 50)),
+        "one pixel": lambda: np.array([[7]]),
+    }[kind]().astype(np.float32)
+    assert (_counted(image) is None) == (kind in ("fractions", "wide"))
+    for air in (-math.inf, 0.0, 2.5):
+        expected = np.percentile(image[image > air], percentiles)
+        assert percentiles_above(image, air, percentiles) == [float(value) for value in expected]
+
+
+def test_images_that_cannot_be_counted():
+    assert np.isnan(percentiles_above(np.zeros((3, 3), np.float32), 0.0, (1, 99))).all()
+    image = np.arange(9, dtype=np.float32)
+    image[4] = np.nan
+    assert _counted(image) is None
+    image[4] = np.inf
+    assert _counted(image) is None
+    assert percentiles_above(image, 0.0, (0, 50)) == [1.0, 5.5]
+
+
+@pytest.mark.parametrize("values", [[0, 1, 4095], [-3.5, 7.25, 0.1], [5, 5, 5]])
+def test_unit_scaling_is_monais_to_the_last_bit(values):
+    item = {"le": image(np.tile(values, 1000) + np.linspace(0, 0.3, 3000) * (values[0] != values[1]))}
+    before = item["le"].clone()
+    quick, stock = ScaleToUnitd("le")(item)["le"], ScaleIntensityd("le", minv=0.0, maxv=1.0)(item)["le"]
+    assert torch.equal(quick.as_tensor(), stock.as_tensor())
+    assert torch.equal(torch.signbit(quick), torch.signbit(stock))
+    assert quick.meta["filename_or_obj"] == stock.meta["filename_or_obj"]
+    assert torch.equal(item["le"], before)

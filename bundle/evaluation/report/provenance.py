@@ -33,7 +33,17 @@ SETTINGS = (
 OF_ONE_RUN = frozenset(
     (
         *("about", "imports", "fold", "gamma", "device", "resume", "num_workers", "seed", "image_size", "network_def"),
-        *("dataset_dir", "datalist", "folds", "ckpt_dir", "output_dir", "ckpt_path", "bundle_root"),
+        *(
+            "cache",
+            "cache_dir",
+            "dataset_dir",
+            "datalist",
+            "folds",
+            "ckpt_dir",
+            "output_dir",
+            "ckpt_path",
+            "bundle_root",
+        ),
     )
 )
 
