@@ -11,6 +11,7 @@ from typing import Any
 import torch
 from torch import nn
 
+from ..engines.machine import set_up_machine
 from .apart import Apart, peak_of
 from .growth import growth
 from .machine import about_machine, free_bytes, gflop, peak_gflops, synchroniser
@@ -56,6 +57,8 @@ def check_equal(result: Result, variants: Mapping[str, StepVariant], size: int) 
     1. A bound of 1e-6 holds for fp32, 1e-5 with the levers (other orders of summation), 0.05 for bf16.
     """
     small = {name: replace(variant, image_size=size, set_up=False) for name, variant in variants.items()}
+    if torch.device(small[PLAIN].device).type == "cuda":
+        set_up_machine(small[PLAIN].device)  # TF32 would tell the steps apart
     plain = _floats(build_step(small[PLAIN])())
     for name, variant in small.items():
         if name == PLAIN or variant.gamma:

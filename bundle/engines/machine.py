@@ -1,4 +1,4 @@
-"""Settings of the machine that a training runs on; none changes a result of the defaults."""
+"""Settings of the machine that a training or an inference runs on."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ def keep_freed_memory() -> bool:
 def set_up_machine(
     device: torch.device | str, precision: str = "fp32", deterministic: bool = True, keep_memory: bool = True
 ) -> None:
-    """Bring PyTorch, and on the CPU the C library, to the settings of a training.
+    """Bring PyTorch, and on the CPU the C library, to the settings of a run.
 
     Args:
-        device: where to train.
+        device: of the run.
         precision: "fp32" forbids TF32, which PyTorch takes in convolutions by itself; otherwise what autocast leaves in
             float32 may use it.
         deterministic: have cuDNN take the same algorithms every time; False lets it try which are fastest, and two runs
