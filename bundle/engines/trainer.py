@@ -93,7 +93,7 @@ class CycleGanTrainer(Trainer):
         compile: a mode of ``torch.compile`` for the four networks ("default", "reduce-overhead" with CUDA graphs,
             "max-autotune"); None runs them eagerly. The first step of each batch size takes a minute or more.
         channels_last: keep the networks, and so what they compute, in that memory layout; numbers change in their
-            last digits.
+            last digits. Bring networks to it yourself before you wrap them.
         batched_calls: LE and DES, and real and synthetic images, go through a network in one call, not two; saves
             launches on a GPU, costs memory.
         batch_weight: of the batch's number in its epoch (from 0); this process's mean losses are multiplied by it, so
@@ -160,8 +160,10 @@ class CycleGanTrainer(Trainer):
         # two scalers of its own: MONAI's trainer makes a new one for every run
         self.generator_scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
         self.discriminator_scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")
-        for network in self.networks.values():
-            if channels_last:
+        for given, network in zip(
+            (gen_le_to_des, gen_des_to_le, disc_des, disc_le), self.networks.values(), strict=True
+        ):
+            if channels_last and given is network:  # a wrapper has laid out its gradients already
                 network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
             if compile is not None:  # in place: names of weights stay as they are
                 network.compile(mode=None if compile == "default" else compile, dynamic=False)

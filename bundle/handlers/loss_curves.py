@@ -24,8 +24,7 @@ class LossCurves:
 
     def __init__(self, writer: Any = None) -> None:
         self.writer = writer
-        self._names: list[str] = []
-        self._rows: list[torch.Tensor] = []
+        self._rows: list[dict[str, torch.Tensor]] = []
 
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.EPOCH_STARTED, self.epoch_started)
@@ -37,16 +36,21 @@ class LossCurves:
 
     def iteration_completed(self, engine: Engine) -> None:
         output: Any = engine.state.output
-        self._names = [name for name in output if name.startswith("loss")]
-        self._rows.append(torch.stack([torch.as_tensor(output[name]).detach().double() for name in self._names]))
+        losses = {name: value for name, value in output.items() if name.startswith("loss")}
+        self._rows.append({name: torch.as_tensor(value).detach().double() for name, value in losses.items()})
 
     def write(self, engine: Engine) -> None:
-        if not self._rows:
+        if not any(self._rows):
             return
-        values = over_processes(torch.stack(self._rows))
+        names = list(dict.fromkeys(name for row in self._rows for name in row))
+        absent = torch.zeros_like(next(iter(self._rows[0].values())))  # a handler need not add its term every time
+        values = over_processes(
+            torch.stack([torch.stack([row.get(name, absent) for name in names]) for row in self._rows])
+        )
         if self.writer is None:
             return
         first = engine.state.iteration - len(values) + 1
-        for iteration, row in enumerate(values.tolist(), start=first):
-            for name, value in zip(self._names, row, strict=True):
-                self.writer.add_scalar(name, value, iteration)
+        for iteration, (row, terms) in enumerate(zip(values.tolist(), self._rows, strict=True), start=first):
+            for name, value in zip(names, row, strict=True):
+                if name in terms:
+                    self.writer.add_scalar(name, value, iteration)

@@ -6,7 +6,7 @@ import io
 import logging
 import os
 import pickle
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,7 @@ __all__ = ["TrainingState", "checkpoint_data"]
 
 logger = logging.getLogger(__name__)
 FORMAT = 1
+IMPLEMENTATION = ("fused", "foreach", "capturable")  # of an optimiser: how it works, not what it does
 
 
 class TrainingState:
@@ -106,7 +107,7 @@ class TrainingState:
             )
         self._load_networks(engine, state, self.path)
         for name, optimizer in self._optimizers(engine).items():
-            optimizer.load_state_dict(state["optimizers"][name])
+            _take_over(optimizer, state["optimizers"][name], settings=IMPLEMENTATION)
         for name, scaler in self._scalers(engine).items():
             if state["scalers"][name]:  # empty where the run was not one in fp16
                 scaler.load_state_dict(state["scalers"][name])
@@ -138,10 +139,7 @@ class TrainingState:
         self._load_networks(engine, state, path)
         if self.init_optimizers:
             for name, optimizer in self._optimizers(engine).items():
-                own = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
-                optimizer.load_state_dict(state["optimizers"][name])
-                for group, settings in zip(optimizer.param_groups, own, strict=True):
-                    group.update(settings)  # the moments are taken over; learning rate and decay are this run's
+                _take_over(optimizer, state["optimizers"][name])
         logger.info(f"started from epoch {state['epoch']} of {path}")
 
     @staticmethod
@@ -173,6 +171,27 @@ class TrainingState:
     @staticmethod
     def _scalers(engine: CycleGanTrainer) -> dict[str, torch.amp.GradScaler]:
         return {"generators": engine.generator_scaler, "discriminators": engine.discriminator_scaler}
+
+
+def _take_over(
+    optimizer: torch.optim.Optimizer, state: dict[str, Any], settings: Collection[str] | None = None
+) -> None:
+    """Load an optimiser's moments and keep this run's own ``settings``: learning rate, decay, and so on; None is all.
+
+    A fused optimiser walks through memory: its moments have to lie like their weights, its step counts beside them.
+    """
+    own = [{k: v for k, v in group.items() if k != "params"} for group in optimizer.param_groups]
+    optimizer.load_state_dict(state)
+    for group, kept in zip(optimizer.param_groups, own, strict=True):
+        group.update({key: value for key, value in kept.items() if settings is None or key in settings})
+        for weight in group["params"]:
+            values = optimizer.state.get(weight, {})
+            for key, value in values.items():
+                if key == "step" and isinstance(value, torch.Tensor):
+                    beside = group.get("fused") or group.get("capturable")
+                    values[key] = value.to(weight.device if beside else "cpu")
+                elif isinstance(value, torch.Tensor) and value.shape == weight.shape:
+                    values[key] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
 def checkpoint_data(path: str | os.PathLike | None) -> dict[str, str] | None:

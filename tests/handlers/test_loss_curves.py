@@ -35,3 +35,10 @@ def test_a_resumed_run_goes_on_where_it_stopped(script):
 
 def test_a_process_without_a_writer_writes_nothing(script):
     script(outputs).run([LossCurves()], epochs=1)
+
+
+def test_a_term_that_comes_only_now_and_then_is_written_then(script):
+    writer = Writer()
+    often = {1: {"loss": 1.0}, 2: {"loss": 2.0, "loss_extra": 7.0}}
+    script(lambda iteration: often[iteration]).run([LossCurves(writer)], epochs=1, length=2)
+    assert [row for row in writer.written if row[0] == "loss_extra"] == [("loss_extra", 7.0, 2)]

@@ -373,3 +373,26 @@ def test_stage_2_refuses_another_split_of_the_list_of_stage_1(tmp_path):
     with pytest.raises(ValueError, match=r"trained on another split of this datalist.*Take the folds and --fold"):
         Run(tmp_path / "second", 1, init_checkpoint=path, data_hash="fold 2", datalist_hash="list").go()
     Run(tmp_path / "second", 1, init_checkpoint=path, data_hash="fold 0", datalist_hash="list").go()
+
+
+@pytest.mark.usefixtures("float64")
+@pytest.mark.parametrize("stage", ["resume", "init"])
+@pytest.mark.parametrize("levers", [{}, {"channels_last": True}])
+def test_a_fused_optimiser_goes_on_from_a_checkpoint_that_another_wrote(tmp_path, stage, levers):
+    """Its moments have to lie in memory like its weights: it takes them as they lie."""
+    make_trainer([make_batch()], handlers=[TrainingState(tmp_path, data_hash="data")]).run()
+    weights = {}
+    for fused in (False, True):
+        state = {"resume": {"resume": True}, "init": {"init_checkpoint": tmp_path / "checkpoint.pt"}}[stage]
+        handler = TrainingState(tmp_path if stage == "resume" else tmp_path / str(fused), data_hash="data", **state)
+        handler.save = lambda engine: None
+        networks = make_networks(seed=1)
+        batches = [make_batch(1), make_batch(2)]
+        trainer = make_trainer(batches, networks, [handler], max_epochs=2, **(levers if fused else {}))
+        for optimizer in (trainer.generator_optimizer, trainer.discriminator_optimizer):
+            optimizer.param_groups[0]["fused"] = fused
+        trainer.run()
+        assert trainer.generator_optimizer.param_groups[0]["fused"] is fused
+        weights[fused] = [value for network in networks.values() for value in network.state_dict().values()]
+    for plain, other in zip(weights[False], weights[True], strict=True):
+        torch.testing.assert_close(other, plain, rtol=0, atol=1e-9)

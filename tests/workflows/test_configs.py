@@ -80,6 +80,17 @@ def test_training_configs(names, gamma, study, tmp_path):
     assert record["provenance"]["data_hash"] == card["data_hash"]
 
 
+def test_the_fast_overlay_takes_the_device_that_is_told(study, tmp_path):
+    first = _trained(["train.json", "fast.json"], study, tmp_path / "first", device="cpu")
+    assert first.trainer.precision == "bf16"
+    checkpoint = str(tmp_path / "first/models/checkpoint.pt")
+    second = _trained(["train.json", "fast.json"], study, tmp_path / "second", init_checkpoint=checkpoint)
+    weights = [w for w in second.trainer.networks["gen_le_to_des"].parameters() if w.dim() == 4]
+    assert all(weight.is_contiguous(memory_format=torch.channels_last) for weight in weights)
+    moments = [second.trainer.generator_optimizer.state[weight]["exp_avg"] for weight in weights]
+    assert [moment.stride() for moment in moments] == [weight.stride() for weight in weights]
+
+
 def test_finetuning_starts_from_the_pretrained_networks(study, tmp_path):
     _trained(["train.json", "pretrain.json"], study, tmp_path / "first")
     checkpoint = str(tmp_path / "first/models/checkpoint.pt")
