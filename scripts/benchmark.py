@@ -87,8 +87,8 @@ def train(
         image_size: pixels of a side.
         batch_size: pairs of a step.
         repeats: rounds that count, after one that does not.
-        levers: root keys of the config for the rows "levers", as compile=default,fused=True; "" leaves the rows out,
-            null takes those that configs/fast.json has for the device.
+        levers: of compile, channels_last, batched_calls, micro_batch_size, fused, deterministic, for the rows "levers",
+            as compile=default,fused=True; "" leaves the rows out, null takes those of configs/fast.json for the device.
         gamma: of the row with lesion losses.
         reference: a checkout of junyanz/pytorch-CycleGAN-and-pix2pix, whose own model class is timed too (on the CPU).
         equality_size: pixels at which losses and gradients are compared first.
@@ -146,7 +146,8 @@ def infer(
         batch_size: images at once.
         backends: such as "torch bf16,openvino bf16"; null takes all that are installed.
         repeats: rounds that count, after one that does not.
-        native: also a whole mammogram of 2850 x 2396, with the peak memory of each backend.
+        native: also a whole mammogram of 2850 x 2396, with the peak memory of each backend, above its imports; the
+            backends come one after the other.
         width: of drawn weights.
         num_blocks: of drawn weights.
         memory: also the peak memory of each backend.
@@ -276,7 +277,8 @@ def cost(
         image_size: pixels of a side.
         batch_size: pairs of a step.
         precision: fp32, bf16 or fp16.
-        variant: of the measured step; null takes the fastest of the product in that precision.
+        variant: the row of the measured step; null takes "fp32, lesion losses" for fp32 and "bf16, levers" for bf16,
+            as train.json and fast.json train, and the plain "fp32" or "bf16" where that was not measured.
         gpus: number of workers (GPUs, or machines without one).
         gpus_per_run: part of a worker that a run takes, as of scripts.cross_validate.
         sharing_gain: how much more runs that share a worker get done together than one alone; an assumption.
@@ -330,14 +332,15 @@ def _numbers(text: str, name: str) -> list[int]:
 
 
 def _pairs(text: str) -> dict[str, Any]:
-    """``compile=default,fused=True`` as a dictionary; True, False and None are what they say."""
+    """``compile=default,micro_batch_size=2`` as a dictionary; True, False, None and whole numbers are what they say."""
     words = {"True": True, "False": False, "None": None}
     pairs = {}
     for word in _words(text):
         key, equals, value = word.partition("=")
         if not equals:
             raise ValueError(f"--levers holds {word!r}, expected KEY=VALUE, such as compile=default,fused=True.")
-        pairs[key.strip()] = words.get(value.strip(), value.strip())
+        value = value.strip()
+        pairs[key.strip()] = int(value) if value.lstrip("-").isdecimal() else words.get(value, value)
     return pairs
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import shutil
 import tempfile
@@ -14,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from ..phantom.exam import write_study
-from .infer import plain_network, random_model
+from .infer import installed, plain_network, random_model
 from .machine import about_machine
 from .product_path import ProductPath
 from .result import Result
@@ -101,7 +100,7 @@ def measure_dicom(
     if unknown:
         expected = ", ".join((*BACKENDS, *SYNTAXES))
         raise ValueError(f"backends or syntaxes {', '.join(unknown)}: expected some of {expected}.")
-    names = [name for name in backends if (own := BACKENDS[name][0]) == "torch" or importlib.util.find_spec(own)]
+    names = [name for name in backends if installed(BACKENDS[name][0])]
     settings = {"dataset_dir": str(dataset_dir or "phantoms"), "model": str(ckpt_path or "random weights")}
     settings |= {"images": str(images), "repeats": str(repeats)}
     result = Result("dicom", about_machine(), settings)

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from ..inference.backends import BackendNetwork
+from ..inference.exported_model import NEEDS
 from ..networks import ResnetGenerator
 from ..networks.weights import load_weights, read_card, save_weights
 from .apart import Apart, peak_of
@@ -134,14 +135,15 @@ def build_inference(variant: InferenceVariant) -> Callable[[], torch.Tensor]:
     return lambda: apply(image)
 
 
+def installed(backend: str) -> bool:
+    """Whether all is there that the backend needs to export a network and to run it."""
+    return all(importlib.util.find_spec(package) for package in NEEDS.get(backend, ()))
+
+
 def available(names: Sequence[str], device: str) -> list[str]:
     """Those whose packages are installed and whose backend works on the device."""
     cpu = torch.device(device).type == "cpu"
-    return [
-        name
-        for name in names
-        if (backend := BACKENDS[name][0]) in ("torch", "compiled") or (cpu and importlib.util.find_spec(backend))
-    ]
+    return [name for name in names if (backend := BACKENDS[name][0]) not in NEEDS or (cpu and installed(backend))]
 
 
 def check_equal(result: Result, plain: Callable[[], torch.Tensor], others: Mapping[str, Callable[[], Any]]) -> None:
@@ -173,7 +175,8 @@ def measure_inference(
         model: weights with their card; None draws them.
         image_sizes: squares to time; memory and equality belong to each.
         backends: some of :data:`BACKENDS`; what is not installed is left out, with a note.
-        native: (H, W) of a whole mammogram, each backend in a process of its own; None leaves it out.
+        native: (H, W) of a whole mammogram, each backend in a process of its own, one after the other; the peak memory
+            is that of a process that applies it once, above its imports. None leaves it out.
         width, num_blocks: of the drawn network.
         memory: also measure the peak memory of each backend, in processes of their own.
 

@@ -124,7 +124,7 @@ def measure_steps(
 
     Args:
         base: what all have in common.
-        levers: root keys of the config for the rows "levers"; empty leaves these out.
+        levers: some of :data:`~bundle.benchmark.training_steps.LEVERS` for the rows "levers"; empty leaves these out.
         repeats: rounds, after one that does not count.
         equality_size: pixels at which the results are compared.
         gamma: of the row with lesion losses.
@@ -198,6 +198,7 @@ def measure_scaling(
     """What a step costs at each image size (batch 1) and each batch (at the smallest size), and an epoch by its cases.
 
     The epochs are of the smallest networks on 32-pixel images, so that the loop and not the convolutions are timed.
+    All are measured one after the other: two large steps may not fit side by side.
     """
     from .epochs import epoch_seconds
     from .start_up import start_up_seconds

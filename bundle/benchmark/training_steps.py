@@ -6,6 +6,7 @@ import inspect
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import NoneType
 from typing import Any
 
 import torch
@@ -18,8 +19,17 @@ from ..handlers import LesionLossHandler
 from .outside_reference import outside_model, outside_networks, outside_step
 from .reference_step import ReferenceStep, plain_discriminator, plain_generator
 
-__all__ = ["StepVariant", "build_step", "make_batch", "plain_networks", "product_trainer"]
+__all__ = ["LEVERS", "StepVariant", "build_step", "make_batch", "plain_networks", "product_trainer"]
 
+# root keys of the config that change how a step is computed, and not what it trains; with the types of their values
+LEVERS: dict[str, tuple[type, ...]] = {
+    "compile": (str, NoneType),
+    "channels_last": (bool,),
+    "batched_calls": (bool,),
+    "micro_batch_size": (int, NoneType),
+    "fused": (bool, NoneType),
+    "deterministic": (bool,),
+}
 LEARNING_RATE, WEIGHT_DECAY = 1e-5, 1e-5  # of train.json, on both sides
 
 
@@ -31,12 +41,15 @@ class StepVariant:
         kind: "plain" (the restated reference), "product", or "outside" (a checkout of the reference).
         config_file: the product's training config, which builds its networks, objective and optimisers.
         image_size, batch_size, width, num_blocks: of the batch and the networks.
-        precision, levers: of the product; levers are root keys of the config.
+        precision, levers: of the product; levers are some of :data:`LEVERS`.
         gamma: of the lesion losses; 0 leaves them out, as the reference has none.
         device: "cpu" or a CUDA device.
         reference: the checkout of "outside".
         set_up: bring the process to the settings that the config brings it to (memory, TF32).
         seed: of weights and batch.
+
+    Raises:
+        ValueError: for a lever that is none, or a value of another kind, all at once.
     """
 
     kind: str
@@ -52,6 +65,17 @@ class StepVariant:
     reference: str | None = None
     set_up: bool = False
     seed: int = 0
+
+    def __post_init__(self) -> None:
+        problems = []
+        if unknown := [key for key in self.levers if key not in LEVERS]:
+            problems.append(f"levers {', '.join(unknown)}: expected some of {', '.join(LEVERS)}.")
+        for key, value in self.levers.items():
+            if key in LEVERS and type(value) not in LEVERS[key]:  # True is an int, too
+                kinds = " or ".join("None" if kind is NoneType else kind.__name__ for kind in LEVERS[key])
+                problems.append(f"lever {key} is {value!r}, expected {kinds}.")
+        if problems:
+            raise ValueError("\n".join(problems))
 
 
 def make_batch(variant: StepVariant, dtype: torch.dtype = torch.float32) -> dict[str, torch.Tensor]:

@@ -217,7 +217,7 @@ def costs_of(
         protocol: what is to be run.
         fleet: on how many workers, and how.
         accelerators: names in ``ACCELERATORS``; one that is the measured GPU is left out.
-        variant: of the step; None takes the fastest of the product.
+        variant: of the step; None takes the row of ``ROW_OF``: with lesion losses in fp32, with levers else.
         utilisation: lowest, likely and highest share of an accelerator's peak; None takes ``UTILISATION``.
         start_up: seconds of a process before its first step, where the benchmark has not measured them.
         price: of an hour of a worker, one for all or by name.

@@ -17,6 +17,8 @@ ACCELERATORS = {
     "H100": {"bf16": 989.0, "fp32": 67.0},
     "H200": {"bf16": 989.0, "fp32": 67.0},
 }
+# the step that a training takes: train.json has lesion losses, fast.json the levers
+ROW_OF = {"fp32": ("fp32, lesion losses", "fp32"), "bf16": ("bf16, levers", "bf16"), "fp16": ("fp16, levers", "fp16")}
 MEASURE = "Measure it: python -m scripts.benchmark train --output eval/benchmark/train.json"
 
 
@@ -79,14 +81,14 @@ class Measured:
         return str(self.machine.get("gpu") or self.machine.get("cpu") or "this machine")
 
     def pair(self, image_size: int, batch_size: int, precision: str, variant: str | None = None) -> Figure:
-        """Seconds of a training step a pair, by the fastest variant unless one is named.
+        """Seconds of a training step a pair, by the row that ``ROW_OF`` names unless a variant is given.
 
         Raises:
-            ValueError: where no step was measured in this precision.
+            ValueError: where no such step was measured.
         """
         row = self._nearest(image_size, batch_size, precision, variant)
         seconds, pairs = row["seconds"], row["batch_size"]
-        source = f"measured: {row['variant']}, {row['image_size']} px, batch {pairs}, {self.worker}"
+        source = f'measured: row "{row["variant"]}", {row["image_size"]} px, batch {pairs}, {self.worker}'
         figure = Figure(seconds["median"], seconds["q1"], seconds["q3"], source).times(1 / pairs)
         if row["image_size"] != image_size:
             factor = (image_size / row["image_size"]) ** 2
@@ -131,18 +133,20 @@ class Measured:
         return [row for row in self.rows if row["what"] == "step" and "reference" not in str(row.get("variant"))]
 
     def _nearest(self, image_size: int, batch_size: int, precision: str, variant: str | None) -> Mapping[str, Any]:
-        steps = [row for row in self._steps() if variant is None or row["variant"] == variant]
-        fitting = [row for row in steps if row["precision"] == precision]
-        if not fitting:
+        names = ROW_OF.get(precision, (precision,)) if variant is None else (variant,)
+        steps = [row for row in self._steps() if row["precision"] == precision]
+        name = next((name for name in names if any(row["variant"] == name for row in steps)), None)
+        if name is None:
             told = ", ".join(sorted({f"{row['variant']} ({row['precision']})" for row in self._steps()}))
             asked = precision if variant is None else f"{variant} ({precision})"
-            raise ValueError(f"{self.path} has no step of {asked}; it has {told or 'none'}. {MEASURE}")
+            raise ValueError(
+                f"{self.path} has no step of {asked}; it has {told or 'none'}. Name one with --variant. {MEASURE}"
+            )
 
-        def distance(row: Mapping[str, Any]) -> tuple[float, float, float]:
-            a_pair = row["seconds"]["median"] / row["batch_size"]
-            return abs(row["image_size"] - image_size), abs(row["batch_size"] - batch_size), a_pair
+        def distance(row: Mapping[str, Any]) -> tuple[float, float]:
+            return abs(row["image_size"] - image_size), abs(row["batch_size"] - batch_size)
 
-        return min(fitting, key=distance)
+        return min((row for row in steps if row["variant"] == name), key=distance)
 
 
 def assumed_pair(name: str, gflop: Figure, precision: str, utilisation: Sequence[float]) -> Figure:

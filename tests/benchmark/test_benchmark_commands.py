@@ -1,5 +1,6 @@
 """Each command of the benchmark at the smallest sizes, and what it says when results differ."""
 
+import importlib.util
 import json
 from importlib.util import find_spec
 
@@ -8,9 +9,10 @@ import torch
 
 import bundle.benchmark.train as benchmark_train
 from bundle.benchmark.reference_step import ReferenceStep, plain_discriminator, plain_generator
-from bundle.benchmark.training_steps import StepVariant, plain_networks, product_trainer
+from bundle.benchmark.training_steps import StepVariant, build_step, plain_networks, product_trainer
 from bundle.networks import PatchDiscriminator, ResnetGenerator
 from scripts.benchmark import CONFIGS, dicom, infer, loader, train
+from scripts.benchmark import _pairs as read_levers
 
 TINY = {"width": 2, "num_blocks": 1, "device": "cpu"}
 
@@ -58,10 +60,34 @@ def test_a_step_that_differs_ends_with_status_1_and_times_nothing(tmp_path, caps
     assert not (tmp_path / "train.json").exists()
 
 
-def test_a_lever_that_the_config_does_not_have_is_refused():
-    variant = StepVariant("product", str(CONFIGS / "train.json"), 32, 1, 2, 1, levers={"warp": 9})
-    with pytest.raises(ValueError, match="has no root key warp"):
-        product_trainer(variant)
+def test_what_is_no_lever_is_refused(tmp_path):
+    known = "compile, channels_last, batched_calls, micro_batch_size, fused, deterministic"
+    with pytest.raises(ValueError, match=f"^levers pool_size, seed: expected some of {known}.\nlever fused is 'yes', "):
+        train(str(tmp_path / "t.json"), levers="pool_size=50,seed=3,fused=yes", **TINY)
+    with pytest.raises(ValueError, match=r"^lever micro_batch_size is True, expected int or None\.$"):
+        train(str(tmp_path / "t.json"), levers="micro_batch_size=True", **TINY)
+
+
+def test_every_lever_reaches_the_step(monkeypatch):
+    def trainer(levers, config="train.json"):
+        return product_trainer(StepVariant("product", str(CONFIGS / config), 32, 4, 2, 1, levers=levers))
+
+    levers = read_levers("micro_batch_size=2,channels_last=True,batched_calls=True,compile=default,fused=True")
+    assert levers["micro_batch_size"] == 2
+    built = trainer(levers)
+    assert (built.micro_batch_size, built.batched_calls, built.compile) == (2, True, "default")
+    assert built.generator_optimizer.defaults["fused"] is True
+    weights = built.gen_le_to_des.state_dict().values()
+    assert any(each.dim() == 4 and not each.is_contiguous() for each in weights)
+    settings = {}
+    monkeypatch.setattr(
+        "bundle.benchmark.training_steps.set_up_machine", lambda *given, **named: settings.update(named)
+    )
+    levers = read_levers("deterministic=False")
+    build_step(StepVariant("product", str(CONFIGS / "train.json"), 32, 1, 2, 1, levers=levers, set_up=True))
+    assert settings == {"deterministic": False}
+    with pytest.raises(ValueError, match="has no root key fused"):
+        trainer({"fused": True}, "inference.json")
 
 
 STAND_IN = """
@@ -157,6 +183,21 @@ def test_infer(tmp_path, capsys):
     assert [line["bound"] for line in content["equality"]] == [1e-4, 1e-2, 1e-4, 1e-2, 1e-4]
     assert content["settings"]["model"] == "random weights"
     assert "generator, 32 px" in capsys.readouterr().out
+
+
+def test_a_backend_whose_export_lacks_a_package_is_left_out(tmp_path, monkeypatch):
+    def find(name, package=None):
+        return None if name == "onnxscript" else find_spec(name, package)
+
+    monkeypatch.setattr(importlib.util, "find_spec", find)
+    paths, backends = [tmp_path / "infer.json", tmp_path / "dicom.json"], "torch fp32,onnxruntime fp32"
+    infer(str(paths[0]), image_sizes="32", backends=backends, repeats=1, memory=False, **TINY)
+    small = {"rows": 64, "images": 1, "repeats": 1, "width": 2, "num_blocks": 1}
+    dicom(str(paths[1]), backends=backends, syntaxes="uncompressed", **small)
+    for path in paths:
+        content = read(path)
+        assert "onnxruntime fp32" not in [row["variant"] for row in content["rows"]]
+        assert [note.startswith("Left out, not installed") for note in content["notes"]] == [True]
 
 
 def test_infer_refuses_an_unknown_backend(tmp_path):

@@ -41,17 +41,26 @@ def write(tmp_path):
 
 
 class TestWhatWasMeasured:
-    def test_the_fastest_step_of_the_product_with_its_quartiles(self, write):
-        pair = write().pair(256, 8, "fp32")
-        assert (pair.mid, pair.low, pair.high) == pytest.approx((5, 4.5, 6))
+    def test_the_step_that_a_training_takes_with_its_quartiles(self, write):
+        pair = write([*ROWS, step("fp32, lesion losses", 6.2)]).pair(256, 8, "fp32")
+        assert (pair.mid, pair.low, pair.high) == pytest.approx((6.2, 5.58, 7.44))
         assert pair.measured
-        assert pair.source == "measured: fp32, levers, 256 px, batch 1, Two cores"
+        assert pair.source == 'measured: row "fp32, lesion losses", 256 px, batch 1, Two cores'
+
+    def test_levers_change_bf16_alone_unless_they_are_named(self, write):
+        measured = write([*ROWS, step("bf16, levers", 2.2, "bf16")])
+        assert measured.pair(256, 1, "fp32").source.startswith('measured: row "fp32", ')  # slower than with levers
+        assert measured.pair(256, 1, "fp32", "fp32, levers").mid == 5
+        assert measured.pair(256, 1, "bf16").mid == 2.2
+        assert write().pair(256, 1, "bf16").mid == 2
+        with pytest.raises(ValueError, match=r"no step of fp32; it has fp32, levers \(fp32\).*Name one with --variant"):
+            write([step("fp32, levers", 5.0)]).pair(256, 1, "fp32")
 
     def test_a_batch_counts_a_pair(self, write):
         assert write().pair(256, 8, "bf16").mid == pytest.approx(1.5)
 
     def test_a_variant_by_its_name(self, write):
-        assert write().pair(256, 1, "fp32", "fp32").mid == 6
+        assert write([*ROWS, step("fp32, lesion losses", 6.2)]).pair(256, 1, "fp32", "fp32").mid == 6
 
     def test_another_size_or_batch_is_an_estimate(self, write):
         larger = write().pair(512, 1, "bf16")
@@ -203,6 +212,7 @@ def test_the_command_prints_the_table_and_writes_the_figures(write, tmp_path, ca
     told = capsys.readouterr().out
     assert told.splitlines()[0].split("|")[5].strip() == "wall on 8 [h]"
     assert [line.split("|")[1].strip() for line in told.splitlines()[2:5]] == ["Two cores", "A100", "H100"]
+    assert '- Two cores: measured: row "bf16", 256 px, batch 8, Two cores' in told
     content = json.loads(output.read_text())
     assert content["protocol"]["pairs"] == 1139
     first = content["costs"][0]
