@@ -57,10 +57,10 @@ def cached_dataset(
 class DiskCacheDataset(Dataset):
     """Cases after their deterministic transforms, each in a file of its own.
 
-    A file's name is the hash of all that it depends on: the case as the datalist has it, path, size and time of change
-    of its files, the transforms with their parameters, their code and the versions of the libraries. What has changed
-    gets another file; the former one is left, and may be deleted at any time. Files appear whole, several processes may
-    fill one folder at once, and one that is damaged is made anew.
+    A file's name is the hash of all that it depends on: the case as the datalist has it, path, inode, size and times of
+    change of its files, the transforms with their parameters, their code and the versions of the libraries. What has
+    changed gets another file; the former one is left, and may be deleted at any time. Files appear whole, several
+    processes may fill one folder at once, and one that is damaged is made anew. A folder that holds all is only read.
 
     MONAI's ``PersistentDataset`` knows neither that a file has changed nor that code has, and stops at a cut file.
 
@@ -72,7 +72,7 @@ class DiskCacheDataset(Dataset):
 
     Raises:
         ValueError: for a transform that is random or that has no lasting description.
-        OSError: where an image is missing or the folder cannot be written.
+        OSError: where an image is missing, or a case has to be made and the folder cannot be written.
     """
 
     def __init__(
@@ -101,6 +101,12 @@ class DiskCacheDataset(Dataset):
         missing = [index for index, path in enumerate(self.paths) if not path.is_file()]
         if not missing:
             return
+        folder = self.paths[0].parent
+        if folder.is_dir() and not os.access(folder, os.W_OK | os.X_OK):
+            raise PermissionError(
+                f"{folder} lacks {len(missing)} of {len(self.paths)} prepared cases and cannot be written to. Pass "
+                "another --cache_dir, or --cache memory."
+            )
         random.Random(os.getpid()).shuffle(missing)  # processes that start together share the work
         with ThreadPool(num_workers) as pool:
             made = pool.imap_unordered(self._make_if_missing, missing)

@@ -79,7 +79,7 @@ def derivation_text(le: Dataset, synthesis: Synthesis) -> str:
     step = spacing * max(rows, columns) / side
     sides = f"{side} x {side}" if synthesis.image_size else f"the native {rows} x {columns}"
     grid = f"Its content was made at {sides} pixels of {step:.3g} mm"
-    if step > spacing:
+    if side < max(rows, columns):
         grid += (
             f" and enlarged to {rows} x {columns} pixels of {spacing:.3g} mm: whatever is finer than {step:.3g} mm is "
             "no detail of the breast"

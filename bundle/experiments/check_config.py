@@ -210,9 +210,11 @@ def _cache_problems(settings: Mapping[str, Any], here: bool) -> list[str]:
     if cache == "memory" or not here or not isinstance(folder, str | os.PathLike):
         return []
     there = next(path for path in (Path(folder).absolute(), *Path(folder).absolute().parents) if path.exists())
-    if there.is_dir() and os.access(there, os.W_OK | os.X_OK):
+    needed = os.R_OK if there == Path(folder).absolute() else os.W_OK  # one that is whole may be read-only
+    if there.is_dir() and os.access(there, needed | os.X_OK):
         return []
-    return [f"cache is disk, but {folder} cannot be written to. Pass another --cache_dir, or --cache memory."]
+    lack = "read" if needed == os.R_OK and there.is_dir() else "written to"
+    return [f"cache is disk, but {folder} cannot be {lack}. Pass another --cache_dir, or --cache memory."]
 
 
 def _precision_and_device_problems(settings: Mapping[str, Any], here: bool) -> list[str]:

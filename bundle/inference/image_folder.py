@@ -17,7 +17,7 @@ from ..data.images import is_image_file, read_image
 from ..data.whole_files import write_table
 from ..dicom.energy import other_than_le
 from ..keys import BatchKeys, CaseKeys
-from .save import made_by
+from .save import MODEL, made_by, mark
 
 __all__ = ["ImageFolder"]
 
@@ -47,6 +47,7 @@ class ImageFolder:
         output_dir: receives ``<relative stem>_virtual_des.png`` (16 bit; ``.nii.gz`` for NIfTI) and ``results.csv``.
         overwrite: make results anew that exist already.
         model: hash of the weights; a result that says it is another model's is not kept for this one's.
+        options: those of :func:`bundle.inference.save.making_options`; nor is a result of others.
     """
 
     def __init__(
@@ -55,11 +56,13 @@ class ImageFolder:
         output_dir: str | os.PathLike,
         overwrite: bool = False,
         model: str = "",
+        options: str = "",
     ) -> None:
         self.dataset_dir = Path(dataset_dir)
         self.output_dir = Path(output_dir)
         self.overwrite = overwrite
         self.model = model
+        self.options = options
         self.results: list[dict[str, str]] = []
         self._items: list[dict[str, Any]] | None = None
 
@@ -91,9 +94,12 @@ class ImageFolder:
             return "skipped", f"not an LE image: {other}"
         if output not in claimed and Path(output).exists() and not self.overwrite:
             claimed[output] = image
-            before = made_by(output)
-            if before and self.model and not self.model.startswith(before):
-                return "failed", "another model's result is there: --overwrite True replaces it, or pass --output_dir"
+            before, now = made_by(output), mark(self.model, self.options)
+            if before and now and before != now:
+                whose = "a result of another image size, precision or backend"
+                if before[:MODEL] != now[:MODEL]:
+                    whose = "another model's result"
+                return "failed", f"{whose} is there: --overwrite True replaces it, or pass --output_dir"
             return "kept", "the result exists already; --overwrite True makes it anew"
         try:
             pixels, meta = read_image(image)

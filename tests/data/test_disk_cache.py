@@ -3,19 +3,33 @@
 from __future__ import annotations
 
 import functools
+import importlib
+import importlib.metadata
+import logging
 import multiprocessing
 import os
+import shutil
+import sys
+from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
+from monai.bundle import ConfigParser
 from monai.transforms import Compose, Lambdad, LoadImaged, RandFlipd, ScaleIntensityd
 from PIL import Image
 
 from bundle.data import fingerprint
 from bundle.data.disk_cache import DiskCacheDataset, cached_dataset
 from bundle.data.fingerprint import transform_identity
+from bundle.experiments.check_config import _cache_problems
 from bundle.transforms import AreaResized, CesmReader, EmptySegd, PadToSquared
+
+FACTOR = 1.0
+
+
+def scaled(image):
+    return image * FACTOR
 
 
 def preparation(size: int = 8, method: str = "air") -> Compose:
@@ -140,6 +154,95 @@ def test_functions_count_by_what_they_do():
     assert transform_identity([Lambdad("le", part)]) == transform_identity([Lambdad("le", functools.partial(part))])
 
 
+def test_what_a_function_reads_counts(monkeypatch):
+    def of_config(text, factor):
+        parser = ConfigParser({"factor": factor, "f": {"_target_": "Lambdad", "keys": "le", "func": text}})
+        return transform_identity([parser.get_parsed_content("f")])
+
+    for text in ("$lambda x: x * @factor", "$lambda x: [one * @factor for one in x]"):
+        assert of_config(text, 1.0) == of_config(text, 1.0) != of_config(text, 2.0)
+
+    def identities():
+        helped = lambda image: [scaled(one) for one in image]  # noqa: E731
+        return [transform_identity([Lambdad("le", f)]) for f in (scaled, helped, [].append)]
+
+    before = identities()
+    assert identities() == before
+    assert transform_identity([Lambdad("le", [1].append)]) != before[2]
+    assert len({transform_identity([Lambdad("le", f)]) for f in (np.floor, np.ceil, np.sort, np.flip)}) == 4
+    monkeypatch.setitem(globals(), "FACTOR", 2.0)
+    assert [a == b for a, b in zip(identities(), before, strict=True)] == [False, False, True]
+    monkeypatch.setitem(globals(), "FACTOR", logging.getLogger("a"))
+    identities()
+
+
+def imports_within(image):
+    import math
+
+    return image * math.pi
+
+
+@pytest.mark.parametrize("installed", [False, True])
+def test_the_code_beside_a_transform_counts(installed, tmp_path, monkeypatch):
+    place = tmp_path / "lib" / "site-packages" if installed else tmp_path
+    package = place / "own_transforms_of_a_test"
+    package.mkdir(parents=True)
+    (package / "__init__.py").touch()
+    (package / "helper.py").write_text("FACTOR = 1\n")
+    (package / "scale.py").write_text(
+        "from . import helper\nclass Scale:\n    def __call__(self, item):\n        return item * helper.FACTOR\n"
+        "def scale(item):\n    return item * helper.FACTOR\n"
+    )
+    monkeypatch.syspath_prepend(place)
+    monkeypatch.setattr(fingerprint, "_distributions", lambda: {package.name: ["own"]} if installed else {})
+    version = importlib.metadata.version
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.0" if name == "own" else version(name))
+    scale = importlib.import_module(f"{package.name}.scale")
+    of_all = [[scale.Scale()], [Lambdad("le", scale.scale)], [Lambdad("le", lambda x: scale.scale(x))]]
+
+    def identities():
+        return [transform_identity(transforms) for transforms in of_all]
+
+    before = identities()
+    assert identities() == before
+    if installed:
+        monkeypatch.setattr(importlib.metadata, "version", lambda name: "1.1" if name == "own" else version(name))
+    else:
+        (package / "helper.py").write_text("FACTOR = 2\n")
+    assert not any(a == b for a, b in zip(identities(), before, strict=True))
+    for name in [name for name in sys.modules if name.startswith(package.name)]:
+        del sys.modules[name]
+
+
+def test_a_file_in_anothers_place_is_another(cases, dataset):
+    paths, path = dataset().paths, cases[1]["le"]
+    shutil.copy2(path, f"{path}.new")
+    os.replace(f"{path}.new", path)
+    assert [a == b for a, b in zip(dataset().paths, paths, strict=True)] == [True, False, True]
+    stat = os.stat(path)
+    paths = dataset().paths
+    Path(path).write_bytes(Path(path).read_bytes())
+    os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # in place, and dated back
+    assert [a == b for a, b in zip(dataset().paths, paths, strict=True)] == [True, False, True]
+
+
+def test_a_whole_cache_may_be_read_only(cases, dataset, monkeypatch):
+    paths = dataset().paths
+    access = os.access
+    monkeypatch.setattr(os, "access", lambda path, mode: not mode & os.W_OK and access(path, mode))
+    assert dataset()[0]["case_id"] == "P0"
+    settings = {"cache": "disk", "cache_dir": str(paths[0].parent)}
+    assert _cache_problems(settings, here=True) == []
+    (problem,) = _cache_problems({**settings, "cache_dir": str(paths[0].parent / "new")}, here=True)
+    assert problem.endswith("new cannot be written to. Pass another --cache_dir, or --cache memory.")
+    paths[1].unlink()
+    with pytest.raises(PermissionError, match=r"cache lacks 1 of 3 prepared cases and cannot be written to\. Pass"):
+        dataset()
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    (problem,) = _cache_problems(settings, here=True)
+    assert problem.endswith("cache cannot be read. Pass another --cache_dir, or --cache memory.")
+
+
 def test_errors(cases, dataset):
     with pytest.raises(ValueError, match=r"RandFlipd draws at random, .* Put it into random_transforms"):
         dataset(Compose([RandFlipd("le")]))
@@ -148,6 +251,8 @@ def test_errors(cases, dataset):
     with pytest.raises(ValueError, match=r"has the parameter <_io.* cannot be described for the cache on disk"):
         dataset(Compose([held]))
     held.file.close()
+    with pytest.raises(ValueError, match=r"imports_within, which imports within itself .* Import at the top"):
+        dataset(Compose([Lambdad("le", imports_within)]))
     os.unlink(cases[0]["le"])
     with pytest.raises(FileNotFoundError):
         dataset()

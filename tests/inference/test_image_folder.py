@@ -14,6 +14,7 @@ import pandas as pd
 import pytest
 
 from bundle.inference import ImageFolder
+from bundle.inference.save import making_options, save_virtual_des
 
 
 @pytest.fixture
@@ -255,6 +256,29 @@ class TestKept:
         make_results(ImageFolder(images, out))
         path.write_bytes(b"broken since")
         assert states(ImageFolder(images, out))["P1.png"][0] == "kept"
+
+    @pytest.mark.parametrize("name", ["P1.png", "P1.nii.gz"])
+    def test_results_of_other_options_are_neither_kept_nor_replaced(self, images, out, write, name):
+        source = write(images / name)
+        model, other = "a" * 64, "b" * 64
+        options = [
+            making_options(*chosen, trained_size=256)
+            for chosen in ((256, "fp32", "torch"), (128, "fp32", "torch"), (256, "bf16", "torch"))
+        ]
+        options.append(making_options("native", "fp32", "openvino", 256))
+        assert options[0] == ""
+        for made in options:
+            (item,) = ImageFolder(images, out, overwrite=True).items()
+            save_virtual_des(np.zeros((4, 3)), item["output"], source, model, made)
+            for now in options:
+                (state,) = states(ImageFolder(images, out, model=model, options=now)).values()
+                assert state[0] == ("kept" if now == made else "failed"), (made, now)
+                assert now == made or state[1] == (
+                    "a result of another image size, precision or backend is there: --overwrite True replaces it, or "
+                    "pass --output_dir"
+                )
+            (state,) = states(ImageFolder(images, out, model=other, options=made)).values()
+            assert state[1].startswith("another model's result is there")
 
 
 class TestFinish:

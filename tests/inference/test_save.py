@@ -11,7 +11,7 @@ from monai.transforms import SaveImage, SaveImaged
 from PIL import Image
 
 from bundle.inference import SaveVirtualDesd
-from bundle.inference.save import NOTICE, save_virtual_des
+from bundle.inference.save import NOTICE, made_by, making_options, mark, save_virtual_des
 
 
 def test_the_notice_says_what_it_is():
@@ -60,6 +60,27 @@ class TestNifti:
         np.testing.assert_allclose(written.affine, affine, atol=1e-7)
         said = written.header["descrip"].item().decode()
         assert said == "SYNTHETIC virtual DES, research only, not for diagnosis"
+
+
+class TestMark:
+    def test_default_options_say_nothing_and_keep_the_mark_of_the_model(self, tmp_path):
+        assert making_options("native", "fp32", "torch", "native") == ""
+        assert mark("0123456789" * 4) == "012345678901234567890123"
+        save_virtual_des(np.zeros((2, 2)), tmp_path / "a.png", "LE.dcm", "m" * 64, "")
+        with Image.open(tmp_path / "a.png") as picture:
+            assert picture.text.keys() == {"Description", "Source", "Model"}
+
+    def test_others_stand_in_both_forms(self, tmp_path):
+        options = making_options(96, "bf16", "openvino", 256)
+        assert options == "image_size 96, precision bf16, backend openvino"
+        source = tmp_path / "le.nii.gz"
+        nibabel.save(nibabel.Nifti1Image(np.zeros((2, 2, 1), np.uint8), np.eye(4)), source)
+        for name in ("a.png", "a.nii.gz"):
+            save_virtual_des(np.zeros((2, 2)), tmp_path / name, source, "m" * 64, options)
+            assert made_by(tmp_path / name) == mark("m" * 64, options) == "m" * 16 + "92bf71aa"
+        with Image.open(tmp_path / "a.png") as picture:
+            assert picture.text["Options"] == options
+        assert mark("", options) == ""
 
 
 class TestErrors:
