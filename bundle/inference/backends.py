@@ -76,6 +76,9 @@ class BackendNetwork(nn.Module):
     compares one image with torch in fp32 and refuses what differs too much. ``torch`` in ``fp32`` is the network as
     it is.
 
+    OpenVINO and ONNX Runtime compute the weights of the load. ``load_state_dict`` here, a copy and a pickle start anew;
+    weights changed in place are not seen.
+
     Shapes:
         as of the network: (B, C, H, W) float32 on any device -> float32 there; metadata of a MetaTensor stays.
 
@@ -90,7 +93,7 @@ class BackendNetwork(nn.Module):
 
     Raises:
         ValueError: for what does not work here, see :func:`backend_problems`; at the load, for a network whose images
-            differ by more than ``tolerance``.
+            differ by more than ``tolerance``; at an image whose sides do not fit the network.
     """
 
     def __init__(
@@ -121,13 +124,20 @@ class BackendNetwork(nn.Module):
                     self._require(*self._difference(self._run))
             else:
                 run = self._exported()
-                self._run = lambda x: _on_arrays(run, x)
+                self._run = lambda x: self._on_arrays(run, x)
         return self
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         run = self._run or self.load()._run
         assert run is not None
         return run(x)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return self.__dict__ | {"_run": None}  # what is open in another runtime belongs to these weights and process
+
+    def _load_from_state_dict(self, *args: Any, **kwargs: Any) -> None:
+        super()._load_from_state_dict(*args, **kwargs)
+        self._run = None
 
     def _torch(self, x: torch.Tensor) -> torch.Tensor:
         with (
@@ -148,7 +158,7 @@ class BackendNetwork(nn.Module):
                 return run
             export(self._on_cpu(), place, self.backend, self.precision)
             run = self._start(place)
-            self._require(*self._difference(lambda x: _on_arrays(run, x)))
+            self._require(*self._difference(lambda x: self._on_arrays(run, x)))
             return run
 
     def _kept(self, path: Path) -> Run | None:
@@ -157,7 +167,7 @@ class BackendNetwork(nn.Module):
             return None
         try:
             run = self._start(path)
-            worst, mean = self._difference(lambda x: _on_arrays(run, x))
+            worst, mean = self._difference(lambda x: self._on_arrays(run, x))
         except Exception as error:  # whatever the runtime says of a damaged file
             logger.warning(f"{path} is damaged ({type(error).__name__}) and made anew")
             return None
@@ -169,6 +179,19 @@ class BackendNetwork(nn.Module):
 
     def _start(self, path: Path) -> Run:
         return start(path, self.backend, self.precision, self.num_threads or torch.get_num_threads())
+
+    def _on_arrays(self, run: Run, x: torch.Tensor) -> torch.Tensor:
+        """``run`` on a tensor; torch takes an empty batch, and says what is wrong with sides that do not fit."""
+        if len(x) == 0:
+            return self._torch(x)
+        made = torch.from_numpy(run(np.ascontiguousarray(x.detach().cpu().numpy(), dtype=np.float32)))
+        if (len(made), *made.shape[2:]) != (len(x), *x.shape[2:]):
+            self._torch(x)
+            raise ValueError(
+                f"{self.backend} makes {tuple(made.shape)} of an image {tuple(x.shape)}, expected the same batch and "
+                "sides. Take --backend torch."
+            )
+        return convert_to_dst_type(made, dst=x)[0]
 
     def _on_cpu(self) -> nn.Module:
         if all(value.device.type == "cpu" for value in self.network.parameters()):
@@ -204,13 +227,11 @@ def _version(path: Path) -> tuple[int, int] | None:
     return (path.stat().st_ino, path.stat().st_mtime_ns) if path.is_file() else None
 
 
-def _on_arrays(run: Run, x: torch.Tensor) -> torch.Tensor:
-    made = torch.from_numpy(run(np.ascontiguousarray(x.detach().cpu().numpy(), dtype=np.float32)))
-    return convert_to_dst_type(made, dst=x)[0]
+def _example(channels: int, rows: int = 512, columns: int = 384) -> torch.Tensor:
+    """(1, channels, rows, columns) in [0, 1]: a breast at the left edge, brighter inside, with texture, and air.
 
-
-def _example(channels: int, rows: int = 128, columns: int = 96) -> torch.Tensor:
-    """(1, channels, rows, columns) in [0, 1]: a breast at the left edge, brighter inside, with texture, and air."""
+    As large as it takes to see float32 sums that go wrong; about a second at width 64, torch's own pass with it.
+    """
     down, right = torch.meshgrid(torch.linspace(-1, 1, rows), torch.linspace(0, 1.2, columns), indexing="ij")
     depth = (1 - down**2 - right**2).clamp(min=0)
     texture = torch.rand(rows, columns, generator=torch.Generator().manual_seed(0))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import copy
 import logging
+import pickle
 import shutil
 import sys
 from importlib.util import find_spec
@@ -19,7 +21,7 @@ from PIL import Image
 
 from bundle.experiments import check_inference
 from bundle.experiments.check_config import setting_problems
-from bundle.inference import BackendNetwork, backends
+from bundle.inference import BackendNetwork, backends, exported_model
 from bundle.inference.backends import backend_problems
 from bundle.networks import ResnetGenerator
 from bundle.networks.weights import save_weights
@@ -116,11 +118,18 @@ def test_metadata_stays(backend, network, cached, images):
     assert made.meta["filename_or_obj"] == "le.dcm"
 
 
-def test_flat_air_does_not_spoil_the_sums_of_a_large_image(network, model):
-    """What OpenVINO's own instance norm adds up one by one in float32 is off by more the larger the image is."""
+@pytest.mark.parametrize("backend", EXPORTED)
+def test_flat_air_does_not_spoil_the_sums_of_a_large_image(backend, network, cached):
+    """What a runtime's own instance norm adds up one by one in float32 is off by more the larger the image is."""
     image = backends._example(1, 768, 512)
     with torch.no_grad():
-        assert (BackendNetwork(network, model, "openvino")(image) - network(image)).abs().max() < 2e-5
+        assert (BackendNetwork(network, cached, backend)(image) - network(image)).abs().max() < 2e-5
+
+
+def test_the_load_refuses_sums_that_go_wrong_in_large_images_alone(network, tmp_path, monkeypatch):
+    monkeypatch.setattr(exported_model, "_steady", lambda network: network)
+    with pytest.raises(ValueError, match="openvino in fp32 differs from torch in fp32 by up to"):
+        BackendNetwork(network, tmp_path / "model.pt", "openvino").load()
 
 
 @pytest.mark.parametrize("backend", EXPORTED)
@@ -149,13 +158,55 @@ def test_a_damaged_file_is_made_anew(backend, damage, network, model, images, ex
 
 
 def test_another_model_gets_another_file(network, model, exports):
+    first = exported_to(model, "openvino")
     torch.manual_seed(1)
     BackendNetwork(ResnetGenerator(**NETWORK), model, "openvino").load()
     linear = ResnetGenerator(**NETWORK, output_activation=None)
     linear.load_state_dict(network.state_dict())  # the same weights, another image
     BackendNetwork(linear, model, "openvino", tolerance=1e-2).load()
-    assert len({*exports, exported_to_all(model)[0]}) == 3
+    assert len({*exports, first}) == 3
     assert len(exported_to_all(model)) == 3
+
+
+def test_an_export_of_older_code_is_not_kept(network, model, exports, monkeypatch):
+    older = exported_to(model, "openvino")
+    monkeypatch.setattr(exported_model, "FORMAT", exported_model.FORMAT + 1)
+    BackendNetwork(network, model, "openvino").load()
+    assert len(exports) == 1
+    assert exports[0] != older
+
+
+@pytest.mark.parametrize("backend", EXPORTED)
+def test_a_copy_and_new_weights_load_anew(backend, network, cached, images, exports):
+    original = BackendNetwork(network, cached, backend).load()
+    for other in (copy.deepcopy(original), pickle.loads(pickle.dumps(original))):
+        assert torch.equal(other(images[0]), original(images[0]))
+    assert exports == []
+    other = BackendNetwork(copy.deepcopy(network), cached, "openvino" if backend == "openvino" else "torch").load()
+    other.load_state_dict({name: value / 2 for name, value in other.state_dict().items()})
+    with torch.no_grad():
+        expected = other.network(images[0])
+    assert (expected - network(images[0])).abs().max() > 1e-3
+    assert (other(images[0]) - expected).abs().max() < 1e-5
+
+
+@pytest.mark.parametrize("backend", backends.BACKENDS)
+def test_every_backend_takes_an_empty_batch_and_refuses_the_same_sides(backend, network, cached):
+    run = BackendNetwork(network, cached, backend)
+    assert run(torch.zeros(0, 1, 64, 72)).shape == (0, 1, 64, 72)
+    for shape in ((1, 1, 66, 64), (2, 1, 64, 63)):
+        with pytest.raises(
+            ValueError, match=r"^the generator takes images whose sides are multiples of 2 \*\* num_down"
+        ):
+            run(torch.zeros(shape))
+
+
+def test_a_network_that_changes_the_sides_is_refused(network, cached):
+    run = BackendNetwork(network, cached, "openvino")
+    with pytest.raises(
+        ValueError, match=r"openvino makes \(1, 1, 8, 4\) of an image \(1, 1, 8, 8\), expected the same"
+    ):
+        run._on_arrays(lambda image: image[..., ::2], torch.zeros(1, 1, 8, 8))
 
 
 def exported_to_all(model):
