@@ -327,7 +327,8 @@ def test_a_batch_of_exams_by_openvino(infer, phantom, tmp_path):
         same = pydicom.dcmread(made["openvino_fp32"].loc[image, "output"])
         other = pydicom.dcmread(made["openvino_bf16"].loc[image, "output"])
         assert np.abs(same.pixel_array.astype(int) - expected.pixel_array).max() <= 1
-        assert same.SOPInstanceUID == expected.SOPInstanceUID != other.SOPInstanceUID  # other pixels, another object
+        # a grey level may differ, and what differs is another object
+        assert len({ds.SOPInstanceUID for ds in (expected, same, other)}) == 3
         assert np.abs(other.pixel_array.astype(int) - expected.pixel_array).mean() < 0.01 * float(expected.WindowWidth)
 
 
