@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import torch
 
-from bundle.engines import CycleGanTrainer, ImagePool
+from bundle.engines import CycleGanEvents, CycleGanTrainer, ImagePool
 from bundle.losses import CycleGanLoss
 from bundle.networks import PatchDiscriminator, ResnetGenerator
 
@@ -58,3 +58,20 @@ def make_trainer(
         train_handlers=handlers,
         **kwargs,
     )
+
+
+class Gradients:
+    """Keeps what each optimiser was about to step on."""
+
+    def attach(self, engine):
+        engine.add_event_handler(CycleGanEvents.GENERATOR_BACKWARD_COMPLETED, self.keep, "gen")
+        engine.add_event_handler(CycleGanEvents.DISCRIMINATOR_BACKWARD_COMPLETED, self.keep, "disc")
+        self.kept = {}
+
+    def keep(self, engine, kind):
+        self.kept[kind] = [
+            parameter.grad.clone()
+            for name, network in engine.networks.items()
+            if name.startswith(kind)
+            for parameter in network.parameters()
+        ]

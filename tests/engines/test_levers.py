@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 import torch
 from torch.utils._python_dispatch import TorchDispatchMode
-from toys import make_batch, make_networks, make_trainer
+from toys import Gradients, make_batch, make_networks, make_trainer
 
 from bundle.engines import CycleGanTrainer, ImagePool
 from bundle.engines.machine import set_up_machine
@@ -60,22 +60,6 @@ def test_an_unknown_mode_is_named():
 def test_weighted_shares_of_two_processes_add_up_to_the_joint_batch():
     """Gradients of shares of 2 and 1 pairs, weighted and averaged, against those of all 3."""
 
-    class Gradients:
-        def attach(self, engine):
-            from bundle.engines import CycleGanEvents
-
-            self.kept = {}
-            for kind in ("GENERATOR", "DISCRIMINATOR"):
-                engine.add_event_handler(CycleGanEvents[f"{kind}_MODEL_COMPLETED"], self.keep, kind[:3].lower())
-
-        def keep(self, engine, kind):
-            self.kept[kind] = [
-                parameter.grad.clone()
-                for name, network in engine.networks.items()
-                if name.startswith(kind)
-                for parameter in network.parameters()
-            ]
-
     def gradients(batch, weight=None):
         keeper = Gradients()
         trainer = make_trainer([batch], handlers=[keeper, LesionLossHandler(35.0)], batch_weight=weight)
@@ -87,7 +71,7 @@ def test_weighted_shares_of_two_processes_add_up_to_the_joint_batch():
     second, second_loss = gradients({key: image[2:] for key, image in make_batch(0).items()}, lambda number: 2 * 1 / 3)
     assert (first_loss + second_loss) / 2 == pytest.approx(joint_loss, abs=1e-9)
     # the discriminators judge images of generators that have stepped nowhere yet, so their gradients add up as well
-    for kind in ("gen", "dis"):
+    for kind in ("gen", "disc"):
         for mine, one, other in zip(joint[kind], first[kind], second[kind], strict=True):
             torch.testing.assert_close((one + other) / 2, mine, **EXACT)
 

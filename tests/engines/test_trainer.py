@@ -9,29 +9,12 @@ import pytest
 import torch
 from ignite.engine import Events
 from oracle import OraclePool, step
-from toys import make_batch, make_networks, make_optimizers, make_trainer
+from toys import Gradients, make_batch, make_networks, make_optimizers, make_trainer
 
 from bundle.engines import CycleGanEvents
 from bundle.handlers import LesionLossHandler
 
 EXACT = {"rtol": 0, "atol": 1e-9}
-
-
-class Gradients:
-    """Keeps what each optimiser was about to step on."""
-
-    def attach(self, engine):
-        engine.add_event_handler(CycleGanEvents.GENERATOR_BACKWARD_COMPLETED, self.keep, "gen")
-        engine.add_event_handler(CycleGanEvents.DISCRIMINATOR_BACKWARD_COMPLETED, self.keep, "disc")
-        self.kept = {}
-
-    def keep(self, engine, kind):
-        self.kept[kind] = [
-            parameter.grad.clone()
-            for name, network in engine.networks.items()
-            if name.startswith(kind)
-            for parameter in network.parameters()
-        ]
 
 
 @pytest.mark.usefixtures("float64")
