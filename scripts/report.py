@@ -1,5 +1,6 @@
 """What came of an experiment: ``python -m scripts.report RUNS [--output report.html] [--reader_study N]`` writes a page
-that works offline; ``python -m scripts.report analyse ANSWERS.csv ... KEY.csv`` reads the answers to a reader study.
+that works offline; ``python -m scripts.report analyse ANSWERS.csv ... KEY.csv`` reads the answers to a reader study;
+``python -m scripts.report checklists RUNS [--output DIR]`` fills the reporting checklists CLAIM and TRIPOD+AI.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ def report(
     overwrite: bool = False,
     size_limit: float = 60e6,
 ) -> None:
-    """Write a report, or the page of a reader study. Answers to one: python -m scripts.report analyse --help
+    """Write a report, or the page of a reader study. Answers to one: python -m scripts.report analyse --help;
+    reporting checklists: python -m scripts.report checklists --help
 
     Args:
         runs: the folder of scripts.cross_validate, or any folders with metrics.csv at or below them.
@@ -70,9 +72,27 @@ def analyse(*files: str) -> None:
     print("\n".join(result.notes))
 
 
+def checklists(*runs: str, output: str | None = None, overwrite: bool = False) -> None:
+    """Fill the reporting checklists CLAIM 2024 and TRIPOD+AI with what the study and the software say.
+
+    Args:
+        runs: the folder of scripts.cross_validate, or any folders with run.json or metrics.csv at or below them; none
+            for blank checklists.
+        output: the folder to write to; null for RUNS/report/checklists.
+        overwrite: replace what is there, with all that authors wrote into it.
+    """
+    from bundle.evaluation.checklists import write_checklists
+
+    paths = write_checklists(runs, output, overwrite=overwrite)
+    print("\n".join(map(str, paths)))
+    print("Check each statement; what no software can know is for the authors to write.")
+
+
 def main(arguments: list[str]) -> None:
     if arguments[:1] == ["analyse"]:
         call(analyse, arguments=arguments[1:], name="report analyse")
+    elif arguments[:1] == ["checklists"]:
+        call(checklists, arguments=arguments[1:], name="report checklists")
     else:
         call(report, arguments=arguments, name="report")
 
