@@ -24,7 +24,7 @@ class Result:
 
     Args:
         command: of ``python -m scripts.benchmark``.
-        machine: see :func:`bundle.benchmark.machine.about_machine`.
+        machine: see :func:`bundle.engines.machine.about_machine`.
         settings: sizes, repeats and whatever else decides the numbers.
         peak_gflops: GFLOP/s by precision that the machine can reach; rows are held against it.
     """

@@ -1,19 +1,48 @@
-"""Settings of the machine that a training or an inference runs on."""
+"""The machine that a training or an inference runs on: what it is, and its settings."""
 
 from __future__ import annotations
 
 import ctypes
 import logging
+import os
+import platform
 import sys
+from pathlib import Path
+from typing import Any
 
 import torch
 
-__all__ = ["keep_freed_memory", "set_up_machine"]
+__all__ = ["about_machine", "keep_freed_memory", "set_up_machine"]
 
 logger = logging.getLogger(__name__)
 # malloc.h of the GNU C library
 M_TRIM_THRESHOLD, M_MMAP_MAX = -1, -4
 LARGEST = 2**31 - 1
+
+
+def about_machine(device: torch.device | str = "cpu") -> dict[str, Any]:
+    """Processor, cores and threads, the GPU with its memory, and the versions that decide how fast it is."""
+    device = torch.device(device)
+    about: dict[str, Any] = {
+        "cpu": _processor(),
+        "instructions": torch.backends.cpu.get_cpu_capability(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count(),
+        "threads": torch.get_num_threads(),
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "load": round(os.getloadavg()[0], 2) if hasattr(os, "getloadavg") else None,
+    }
+    if device.type == "cuda":
+        properties = torch.cuda.get_device_properties(device)
+        about |= {"gpu": properties.name, "gpu_bytes": properties.total_memory, "cuda": torch.version.cuda}
+    return about
+
+
+def _processor() -> str:
+    path = Path("/proc/cpuinfo")
+    lines = path.read_text().splitlines() if path.exists() else []
+    names = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.processor() or platform.machine()
 
 
 def keep_freed_memory() -> bool:

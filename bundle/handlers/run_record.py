@@ -1,4 +1,4 @@
-"""run.json: what ran, with which versions, on which data, for how long."""
+"""run.json: what ran, with which versions, on which data and machine, for how long."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from typing import Any
 
 from ignite.engine import Engine, Events
 
+from ..engines.machine import about_machine
 from ..networks.weights import save_bytes
 
 __all__ = ["RunRecord", "package_versions"]
@@ -102,7 +103,8 @@ class RunRecord:
 
     def started(self, engine: Engine) -> None:
         self._began = time.monotonic()
-        self.record |= {"state": "running", "began": time.strftime("%Y-%m-%dT%H:%M:%S%z")}
+        machine = about_machine(getattr(engine.state, "device", "cpu"))
+        self.record |= {"state": "running", "began": time.strftime("%Y-%m-%dT%H:%M:%S%z"), "machine": machine}
         self._write()
 
     def completed(self, engine: Engine) -> None:

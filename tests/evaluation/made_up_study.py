@@ -52,6 +52,7 @@ def write_study(root, patients=6, k=3, gammas=(0, 35), name="Made-up CESM", **ex
         def record(run, provenance=provenance, config=config):
             run["provenance"], run["config"] = provenance, config
             run["versions"] = {"python": "3.11.7", "torch": "2.13.0+cpu", "commit": "0123abc, changed"}
+            run["machine"] = {"cpu": "A Processor 7", "cores": 2, "gpu": "B Card", "gpu_bytes": 24e9}
 
         def card(model, provenance=provenance):
             model |= {"network": GENERATOR, "datalist_hash": provenance["datalist_hash"], "seen": {"rows": [9, 12]}}

@@ -140,7 +140,10 @@ class TestModel:
             in texts(study, "epoch_choice")[0]
         )
         assert texts(study, "epoch_choice")[2].startswith("6 of 6 completed runs kept their last epoch")
-        assert texts(study, "hardware") == ["Trained on the CPU: this build of PyTorch knows no GPU."]
+        assert texts(study, "hardware") == [
+            "2 cores of A Processor 7; one B Card of 24 GB a process.",
+            "Trained on the CPU: this build of PyTorch knows no GPU.",
+        ]
 
     def test_plain_cyclegan_has_no_masked_losses(self, tmp_path):
         study = read_study(write_study(tmp_path / "RUNS", gammas=(0,)))

@@ -35,6 +35,7 @@ def test_a_run_is_running_until_it_is_completed(script, tmp_path, monkeypatch):
     assert after == {**seen[0], "state": "completed", "epochs": 2, "wall_time_seconds": 12.346}
     assert after["versions"] == package_versions()
     assert (after["seed"], after["provenance"], after["config"]) == (7, {"data_hash": "abc"}, {"gamma": 35})
+    assert {"cpu", "cores"} <= after["machine"].keys()
     assert after["began"][4] == "-"
     assert after["began"][10] == "T"
 

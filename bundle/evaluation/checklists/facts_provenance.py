@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,12 +26,20 @@ def versions(study: Study) -> list[Said]:
 def hardware(study: Study) -> list[Said]:
     builds = study.values(lambda run: (run.run.get("versions") or {}).get("torch"))
     devices = [device for device in study.config("device") if not device.startswith("$")]
-    found: list[Said] = []
+    machines = study.values(lambda run: _machine(run.run.get("machine") or {}))
+    found: list[Said] = [Known(f"{machine}.", f"{study.places(RECORD)}: machine") for machine in machines if machine]
     if devices:
         found.append(Known(f"Device: {', '.join(devices)}.", f"{RECORD}: config#device"))
     if builds and all(build.endswith("+cpu") for build in builds):
         found.append(Known("Trained on the CPU: this build of PyTorch knows no GPU.", f"{RECORD}: versions#torch"))
     return found or [Lacking("The records do not say on what device the runs were made.")]
+
+
+def _machine(machine: Mapping[str, Any]) -> str:
+    """Processor and GPU of a run in words; "" where it did not record them."""
+    said = [f"{machine['cores']} cores of {machine['cpu']}" if "cpu" in machine else ""]
+    said.append(f"one {machine['gpu']} of {machine['gpu_bytes'] / 1e9:.0f} GB a process" if "gpu" in machine else "")
+    return "; ".join(part for part in said if part)
 
 
 def protocol(study: Study) -> list[Said]:

@@ -17,8 +17,8 @@ def limits(collection: Collection) -> list[str]:
     cases = table.drop_duplicates("case_id")
     with_lesion = int(cases["has_seg"].sum())
     said = [
-        "This is research software, not a medical device. A virtual DES is synthetic: no contrast agent was given and "
-        "nothing was acquired. It must not be used for diagnosis.",
+        "This is research software, not a medical device. A virtual DES is synthetic: it is computed from the LE "
+        "image and was never acquired. It must not be used for diagnosis.",
         "A generator can erase a lesion that enhances and invent one that does not exist. Figures of similarity do not "
         "show this: repairing a small lesion perfectly hardly moves PSNR or SSIM of the whole image. Judge lesion "
         "values and pictures, never the whole-image average alone.",
