@@ -7,7 +7,7 @@ RUN := $(PY) -m monai.bundle run
 QUICK := configs/train.json','configs/quickstart.json
 JOBS ?= 2
 
-.PHONY: quickstart test prove lint clean
+.PHONY: quickstart test prove lint docs clean
 
 $(VENV)/bin/python:
 	$(PYTHON) -m venv $(VENV)
@@ -32,12 +32,18 @@ test: $(VENV)/.installed-dev
 
 # the long forms of the tests: every kill, full sizes, real data
 prove: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) -m slow
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) --dist loadfile -m slow
 
 lint: $(VENV)/.installed-dev
 	$(VENV)/bin/ruff check .
 	$(VENV)/bin/ruff format --check .
 	$(VENV)/bin/mypy
+
+# the documentation as a site that opens from its folder
+docs: $(VENV)/.installed-dev
+	$(PY) -m scripts.reference --check
+	$(PY) -m sphinx -W --keep-going -n -q -c docs -d build/doctrees . build/docs
+	@echo "Open build/docs/index.html."
 
 clean:
 	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache .coverage*

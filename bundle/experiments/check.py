@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -119,15 +119,16 @@ def _training_problems(settings: Mapping[str, Any]) -> list[str]:
             f"{model} was trained on another version of the list {here['datalist']!r}: nothing tells whether its "
             f"training patients stand in the {settings['part']} part"
         )
-    trainings = [card, card.get("init") or {}]  # a fine-tuned model has also seen the patients of its first stage
-    if any(
-        training.get("datalist_hash") == here["datalist_hash"] and training.get("data_hash") != here["data_hash"]
-        for training in trainings
-    ):
+    others = [
+        training.get("fold", card.get("fold"))
+        for training in _trainings(card)
+        if training.get("datalist_hash") == here["datalist_hash"] and training.get("data_hash") != here["data_hash"]
+    ]
+    if others:
         problems.append(
-            f"{model} was trained with another split of this list (fold {card.get('fold')}): its training patients "
+            f"{model} was trained with another split of this list (fold {others[0]}): its training patients "
             f"may stand in the {settings['part']} part of fold {settings['fold']}. "
-            f"Pass --fold {card.get('fold')} and the folds of that training."
+            f"Pass --fold {others[0]} and the folds of that training."
         )
     if card["image_size"] != settings["image_size"]:
         problems.append(
@@ -135,6 +136,13 @@ def _training_problems(settings: Mapping[str, Any]) -> list[str]:
             f"Pass --image_size {card['image_size']}."
         )
     return problems
+
+
+def _trainings(card: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """All that a model has seen: its own training, the first stage of a fine-tuned one, the sites of a federation."""
+    yield card
+    for earlier in [card.get("init") or {}, *(card.get("federation") or {}).get("sites", [])]:
+        yield from _trainings(earlier)
 
 
 def check_inference(settings: Mapping[str, Any], command_line: CommandLine | None = None) -> None:

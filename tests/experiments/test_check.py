@@ -16,7 +16,7 @@ from bundle.data import fold_items, write_folds
 from bundle.experiments import check, check_evaluation, check_inference, check_training
 from bundle.experiments.command_line import CommandLine
 from bundle.networks import ResnetGenerator
-from bundle.networks.weights import save_weights
+from bundle.networks.weights import read_card, save_weights
 
 
 def problems_of(function, settings, command_line=None):
@@ -198,6 +198,14 @@ class TestEvaluation:
         one, other = (json.loads(path.read_text())["folds"] for path in (folds, phantom / "folds.json"))
         assert one != other
         (found,) = problems_of(check_evaluation, settings(folds=str(folds)))
+        assert "another split of this list (fold 0)" in found
+
+    def test_a_federated_model_one_of_whose_sites_had_another_fold(self, settings, trained, change_card):
+        site = {name: read_card(trained)[name] for name in ("datalist_hash", "data_hash")}
+        change_card(datalist_hash="0" * 64, data_hash="1" * 64, datalist="A: CESM phantom; B: another")
+        check_evaluation(settings(fold=1))
+        change_card(federation={"sites": [{"fold": 2}, {"init": {**site, "fold": 0}}]})
+        (found,) = problems_of(check_evaluation, settings(fold=1))
         assert "another split of this list (fold 0)" in found
 
     def test_an_external_list_is_welcome(self, settings, change_card, caplog):
