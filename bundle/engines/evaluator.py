@@ -69,6 +69,7 @@ class CycleGanEvaluator(Evaluator):
         self.disc_le: Any = disc_le
         self.objective = objective
         self.precision = precision
+        self.handlers = tuple(val_handlers or ())
         self.inferer = inferer if inferer is not None else SimpleInferer()
         super().__init__(
             device=device,

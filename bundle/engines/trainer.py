@@ -156,6 +156,7 @@ class CycleGanTrainer(Trainer):
         self.compile = compile
         self.batched_calls = batched_calls
         self.batch_weight = batch_weight
+        self.handlers = tuple(train_handlers or ())
         self.inferer = inferer if inferer is not None else SimpleInferer()
         # two scalers of its own: MONAI's trainer makes a new one for every run
         self.generator_scaler = torch.amp.GradScaler(device.type, enabled=precision == "fp16")

@@ -11,4 +11,5 @@ from .lesion_loss import LesionLossHandler
 from .loss_curves import LossCurves
 from .progress import Progress
 from .run_record import RunRecord, package_versions
+from .tracked_run import TrackedRun
 from .training_state import TrainingState, checkpoint_data

@@ -1,4 +1,4 @@
-"""Every loss term of every iteration in TensorBoard, with one look at the device an epoch."""
+"""Every loss term of every iteration in TensorBoard, and the epoch's means, with one look at the device an epoch."""
 
 from __future__ import annotations
 
@@ -14,6 +14,8 @@ __all__ = ["LossCurves"]
 
 class LossCurves:
     """Keeps each iteration's ``loss...`` on the device and writes them all when the epoch ends.
+
+    Their means over the epoch are left in ``engine.state.metrics``, where MONAI's ``MLFlowHandler`` looks for them.
 
     MONAI's ``TensorBoardStatsHandler`` asks for each value as it comes; on a GPU every such question waits until the
     step is done.
@@ -47,6 +49,7 @@ class LossCurves:
         values = over_processes(
             torch.stack([torch.stack([row.get(name, absent) for name in names]) for row in self._rows])
         )
+        engine.state.metrics.update(zip(names, values.mean(dim=0).tolist(), strict=True))
         if self.writer is None:
             return
         first = engine.state.iteration - len(values) + 1
