@@ -6,4 +6,5 @@ from .exam_loader import BatchInferer, ExamLoader
 from .image_folder import ImageFolder
 from .save import SaveVirtualDesd
 from .save_dicom import SaveDicomd
+from .served import ServedImaged
 from .write_results import WriteResults

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Hashable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,7 @@ from monai.utils import ImageMetaKey
 from ..data.images import is_image_file, read_image
 from ..keys import BatchKeys
 
-__all__ = ["CesmReader", "EmptySegd", "is_image_file", "read_image"]
+__all__ = ["CesmReader", "EmptySegd", "is_image_file", "only_image", "read_image"]
 
 PathLike = str | os.PathLike
 
@@ -26,6 +27,7 @@ class CesmReader(ImageReader):
 
     Gives a MetaTensor (1, H, W) float32. The file is opened in ``get_data`` and not in ``read``: ``LoadImage`` answers
     an exception of ``read`` by trying MONAI's own readers, which would return the file transposed or not inverted.
+    A folder stands for the one image in it: that is how a server hands on a DICOMweb series.
     """
 
     def verify_suffix(self, filename: Sequence[PathLike] | PathLike) -> bool:
@@ -37,7 +39,7 @@ class CesmReader(ImageReader):
     def get_data(self, img: Sequence[PathLike]) -> tuple[np.ndarray, dict[str, Any]]:
         if len(img) != 1:
             raise ValueError(f"CesmReader reads one projection image at a time, got {len(img)} files: {list(img)}.")
-        image, meta = read_image(img[0])
+        image, meta = read_image(only_image(img[0]))
         return image, {**meta, "spatial_shape": np.asarray(image.shape), "original_channel_dim": "no_channel"}
 
 
@@ -73,6 +75,21 @@ class EmptySegd(MapTransform):
                 )
             item[key] = (seg > 0).to(torch.float32)
         return item
+
+
+def only_image(path: PathLike) -> Path:
+    """The one image in a folder; a path that is no folder as it is.
+
+    Raises:
+        ValueError: where the folder holds none, or several.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return path
+    files = sorted(one for one in path.iterdir() if is_image_file(one))
+    if len(files) != 1:
+        raise ValueError(f"{path} is a folder of {len(files)} images: expected one. Name the file that is meant.")
+    return files[0]
 
 
 def _paths(filename: Sequence[PathLike] | PathLike) -> list[PathLike]:
