@@ -93,7 +93,7 @@ def zoo(
     Args:
         output: the folder that receives the bundle.
         ckpt_path: the model, its card beside it.
-        weights_url: where the weights lie, for large_files.yml; null where none is written.
+        weights_url: where the weights lie, for large_files.yml; null leaves a placeholder.
         overwrite: replace a bundle that is there.
     """
     from bundle.integrations.zoo import write_zoo_bundle

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import logging
 import os
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
@@ -116,8 +116,8 @@ def _make_pairs(
             skipped.append(skip(path, "it is no lesion map named P<patient>_<number>_<side><view>.seg.nrrd or alike"))
         else:
             drawn[found[0]].append(path)
-    taken: dict[tuple[int, str, str], int] = defaultdict(int)
-    for name in sorted({name for name, _ in images}):
+    taken: Counter[tuple[int, str, str]] = Counter()
+    for name in sorted({each for each, _ in images}):
         le, des, row = images.get((name, "LOW_ENERGY")), images.get((name, "RECOMBINED")), index.get(name)
         both = [path for path in (le, des) if path is not None]
         wrong = ""

@@ -141,8 +141,9 @@ def _training_problems(settings: Mapping[str, Any]) -> list[str]:
 def _trainings(card: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
     """All that a model has seen: its own training, the first stage of a fine-tuned one, the sites of a federation."""
     yield card
-    for earlier in [card.get("init") or {}, *(card.get("federation") or {}).get("sites", [])]:
-        yield from _trainings(earlier)
+    first_stage = [card["init"]] if card.get("init") else []
+    for other in [*first_stage, *(card.get("federation") or {}).get("sites", [])]:
+        yield from _trainings(other)
 
 
 def check_inference(settings: Mapping[str, Any], command_line: CommandLine | None = None) -> None:

@@ -1,0 +1,349 @@
+"""What an exported Model Zoo bundle consists of, and what an export refuses."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+import sys
+from importlib.metadata import packages_distributions
+
+import pytest
+import torch
+from exported_bundle import CARD, ROOT, tiny_model
+
+from bundle.integrations.zoo import code, write, write_zoo_bundle
+from bundle.integrations.zoo.code import LEFT_OUT
+from bundle.integrations.zoo.documents import PLACEHOLDER
+from bundle.integrations.zoo.metadata import metadata_of, metadata_problems, scores
+from bundle.integrations.zoo.wording import VERBS, Wording, requirement_names
+from bundle.networks import ResnetGenerator
+
+NAME = "breast_cesm_virtual_contrast"
+TEXTS = (".py", ".json", ".md", ".txt", ".yml", ".conf", ".j2", ".js", ".css")
+
+
+@pytest.fixture
+def unformatted(monkeypatch):
+    """Exports in a second: isort and black are the other file's."""
+    monkeypatch.setattr(write, "formatted", lambda paths: None)
+
+
+@pytest.fixture(scope="module")
+def export(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("zoo")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(write, "formatted", lambda paths: None)
+        return write_zoo_bundle(folder, tiny_model(folder / "trained"), weights_url="https://zoo.org/model.pt")
+
+
+def texts(export):
+    paths = [path for path in (*export.rglob("*"), *export.parent.glob("test_*.py")) if path.suffix in TEXTS]
+    assert len(paths) > 150
+    return {path: path.read_text(encoding="utf-8") for path in paths}
+
+
+def content(export, name):
+    return json.loads((export / "configs" / name).read_text(encoding="utf-8"))
+
+
+class TestFiles:
+    def test_those_of_the_zoo(self, export):
+        assert sorted(path.name for path in export.iterdir()) == sorted(
+            ["LICENSE", "configs", "docs", "large_files.yml", "models", "scripts"]
+        )
+        assert sorted(path.name for path in (export / "docs").iterdir()) == ["README.md", "data_license.txt"]
+        assert sorted(path.name for path in (export / "models").iterdir()) == ["model.json", "model.pt"]
+        assert export.name == NAME
+        assert (export.parent / f"test_{NAME}.py").is_file()
+        assert (export / "LICENSE").read_bytes() == (ROOT / "LICENSE").read_bytes()
+
+    def test_all_configs(self, export):
+        def names(folder):
+            return {path.relative_to(folder) for path in folder.rglob("*.*")}
+
+        assert names(export / "configs") == names(ROOT / "configs")
+
+    def test_nothing_stays_beside(self, export):
+        assert [path.name for path in export.parent.iterdir() if path.name.startswith(".")] == []
+
+    def test_what_measures_the_repository_stays_behind(self, export):
+        for name in LEFT_OUT:
+            assert (ROOT / "bundle" / name).is_dir()
+            assert not (export / "scripts" / name).exists()
+        assert {path.stem for path in (export / "scripts").glob("*.py")} == {"__init__", "keys", "command_line", *VERBS}
+
+    def test_large_files_are_named(self, export):
+        """Above 1 MB, git refuses them in the zoo; above 25 MB, the zoo itself."""
+        large = [path.relative_to(export) for path in export.rglob("*.*") if path.stat().st_size > 2**20]
+        listed = (export / "large_files.yml").read_text(encoding="utf-8")
+        assert [path for path in large if f'"{path.as_posix()}"' not in listed] == []
+        card = json.loads((export / "models/model.json").read_text(encoding="utf-8"))
+        assert listed == (
+            "large_files:\n"
+            '  - path: "models/model.pt"\n'
+            '    url: "https://zoo.org/model.pt"\n'
+            f'    hash_val: "{card["sha256"]}"\n'
+            '    hash_type: "sha256"\n'
+        )
+
+    def test_the_model_is_a_plain_state_dict(self, export):
+        state = torch.load(export / "models/model.pt", weights_only=True)
+        network = ResnetGenerator(**CARD["network"])
+        assert list(state) == list(network.state_dict())
+        assert (export / "models/model.pt").read_bytes() == (export.parent / "trained/model.pt").read_bytes()
+
+
+class TestTexts:
+    def test_the_package_is_called_scripts(self, export):
+        own = re.compile(r"(?<![\w.])bundle\.[a-z_]|(?<!monai\.)import bundle\b|bundle/[a-z]")
+        assert [(path.name, own.findall(text)) for path, text in texts(export).items() if own.search(text)] == []
+        assert content(export, "inference.json")["network_def"]["_target_"] == "scripts.networks.ResnetGenerator"
+
+    def test_what_they_name_is_there(self, export):
+        for path, text in texts(export).items():
+            configs = re.findall(r"(?<![\w/])configs/[\w/]+\.json", text)
+            assert [name for name in configs if not (export / name).is_file()] == [], path
+            commands = re.findall(r"python -m (scripts|monai)\.(\w+)(?: (\w+))?", text)
+            for package, module, command in commands:
+                assert package == "monai" or module in VERBS, (path, module)
+                if module == "prepare" and command:
+                    verb = (export / "scripts/prepare.py").read_text(encoding="utf-8")
+                    assert f"\ndef {command}(" in verb, (path, command)
+
+    def test_nothing_of_a_checkout(self, export):
+        checkout = re.compile(
+            r"\bmake (?:quickstart|test|prove|lint)|pip install -[ce]|constraints\.txt|pip install \.|/work/"
+        )
+        assert [
+            (path.name, checkout.findall(text)) for path, text in texts(export).items() if checkout.search(text)
+        ] == []
+
+    def test_the_headings_of_the_zoo(self, export):
+        readme = (export / "docs/README.md").read_text(encoding="utf-8")
+        assert re.findall(r"^#{1,3} \**([^*\n]+)\**$", readme, re.MULTILINE) == [
+            *("Virtual contrast-enhanced mammography (Seg-CycleGAN)", "Authors", "Tags", "Model Description", "Data"),
+            *("Performance", "Additional Usage Steps", "System Configuration", "Limitations", "Citation Info"),
+            *("References", "License"),
+        ]
+        assert "synthetic: no acquisition, not for diagnosis" in readme
+        assert "- mean absolute error: 0.0438\n- mean absolute error inside lesions: 0.1370\n" in readme
+        assert f"{sum(each.numel() for each in ResnetGenerator(**CARD['network']).parameters()):,} parameters" in readme
+        assert "32 x 32 in [0, 1]" in readme
+
+    def test_json_as_the_zoo_indents_it(self, export):
+        for path in export.rglob("*.json"):
+            if path.parent.name != "models":
+                text = path.read_text(encoding="utf-8")
+                assert text == json.dumps(json.loads(text), indent=4) + "\n"
+
+
+class TestConfigs:
+    def test_what_they_build_is_there(self, export):
+        for path in (export / "configs").rglob("*.json"):
+            targets = re.findall(r'"_target_": "(scripts\.[\w.]+)"', path.read_text(encoding="utf-8"))
+            assert targets or path.name not in ("train.json", "inference.json", "federated.json")
+            for target in targets:
+                module = export.joinpath(*target.split(".")[:-1])
+                assert module.is_dir() or module.with_suffix(".py").is_file(), (path.name, target)
+
+    def test_keys_that_the_zoo_requires(self, export):
+        inference, train = content(export, "inference.json"), content(export, "train.json")
+        for key in ("bundle_root", "device", "network_def", "inferer", "output_dir", "dataset_dir"):
+            assert key in inference
+        assert {"bundle_root", "device", "dataset_dir", "output_dir", "val_interval"} <= train.keys()
+        assert {"trainer", "dataset", "handlers", "inferer", "preprocessing"} <= train["train"].keys()
+        assert {"evaluator", "dataset", "handlers", "inferer", "preprocessing", "key_metric"} <= train[
+            "validate"
+        ].keys()
+        assert "max_epochs" in train["train"]["trainer"]
+        assert "data" in train["train"]["dataset"]
+        assert "data" in train["validate"]["dataset"]
+        validation = [h for h in train["train"]["handlers"] if h["_target_"] == "ValidationHandler"]
+        assert validation[0]["interval"] == "@val_interval"
+
+    def test_metadata_is_that_of_the_model(self, export):
+        metadata = content(export, "metadata.json")
+        assert metadata["version"] in metadata["changelog"]
+        formats = metadata["network_data_format"]
+        assert formats["inputs"]["image"]["spatial_shape"] == formats["outputs"]["pred"]["spatial_shape"] == [32, 32]
+        assert metadata["eval_metrics"] == {"validation_l1": pytest.approx(0.0438, abs=1e-4)} | {
+            "validation_lesion_l1": pytest.approx(0.137, abs=1e-4)
+        }
+        assert metadata["data_source"].startswith("Trained on CESM phantom. Computer-generated")
+        assert metadata["pytorch_version"] == torch.__version__.partition("+")[0]
+
+    def test_each_package_that_is_imported_is_required(self, export):
+        metadata = content(export, "metadata.json")
+        known = {"torch", "monai", "numpy", *metadata["required_packages_version"]}
+        known |= {
+            name for extra in Wording(ROOT).extras.values() for name in extra
+        }  # a text says where they are needed
+        known |= {"markupsafe"}  # comes with jinja2
+        known = {re.sub(r"[-_.]+", "-", name).lower() for name in known}
+        comes_with = packages_distributions()
+        for path in (export / "scripts").rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+                names += [node.module] if isinstance(node, ast.ImportFrom) and not node.level else []
+                for top in {name.partition(".")[0] for name in names} - sys.stdlib_module_names:
+                    found = {re.sub(r"[-_.]+", "-", each).lower() for each in comes_with.get(top, ["nothing"])}
+                    assert found & known, f"{path.name} imports {top}, of {found}"
+
+    def test_scores_are_numbers_or_left_out(self):
+        assert scores({"validation": {"val_loss": 0.5, "val_lesion_l1": float("nan")}}) == {"validation_l1": 0.5}
+        assert scores({}) == {}
+
+    def test_a_version_without_its_change_is_refused(self, tmp_path):
+        (tmp_path / "configs").mkdir()
+        (tmp_path / "configs/metadata.json").write_text('{"version": "0.2.0", "changelog": {"0.1.0": "first"}}')
+        assert metadata_problems(tmp_path) == [
+            "configs/metadata.json: version 0.2.0 is not in its changelog. Say there what changed."
+        ]
+
+    def test_versions_have_no_local_part(self, monkeypatch):
+        monkeypatch.setattr("bundle.integrations.zoo.metadata.version", lambda name: "1.2.3+cpu")
+        metadata = metadata_of(ROOT, CARD, ["monai", "torch", "numpy", "scipy"])
+        assert metadata["pytorch_version"] == "1.2.3"
+        assert metadata["required_packages_version"] == {"scipy": "1.2.3"}
+
+
+class TestWording:
+    @pytest.mark.parametrize(
+        ("said", "exported"),
+        [
+            ("bundle.data.fold_items", "scripts.data.fold_items"),
+            ("$bundle.__version__", "$scripts.__version__"),
+            ("$import bundle", "$import scripts"),
+            ("$@images.begin(bundle.inference.exam_folder.x)", "$@images.begin(scripts.inference.exam_folder.x)"),
+            ("in the form of bundle/dicom/vendors.json.", "in the form of scripts/dicom/vendors.json."),
+            ("python -m monai.bundle run training", "python -m monai.bundle run training"),
+            ("monai.bundle.workflows.X", "monai.bundle.workflows.X"),
+            ("$@bundle_root + '/models'", "$@bundle_root + '/models'"),
+            ("that of this bundle.\nNo", "that of this bundle.\nNo"),
+            ("python -m scripts.prepare phantom", "python -m scripts.prepare phantom"),
+            ("Measure it: python -m scripts.benchmark train", "Measure it: the project's scripts.benchmark train"),
+            ("python -m scripts.reporting", "the project's scripts.reporting"),
+            ('pip install -c constraints.txt -e ".[ray]"', "pip install ray"),
+            ("(docs/explanation/scaling.md)", "(the project's docs/explanation/scaling.md)"),
+        ],
+    )
+    def test_of_a_text(self, said, exported):
+        assert Wording(ROOT).text(said) == exported
+        assert Wording(ROOT).content({said: [1, said, None]}) == {said: [1, exported, None]}
+
+    def test_requirement_names(self):
+        assert requirement_names(["monai>=1.6.1,<1.7", "python-gdcm>=3", "a.b[c]; x"]) == [
+            "monai",
+            "python-gdcm",
+            "a.b",
+        ]
+
+
+@pytest.mark.usefixtures("unformatted")
+class TestProvenance:
+    def export(self, folder, **card):
+        return write_zoo_bundle(folder / "zoo", tiny_model(folder, **card), weights_url="https://zoo.org/model.pt")
+
+    @pytest.mark.parametrize(
+        ("name", "licence"),
+        [("CESM phantom", "Apache License, Version 2.0"), ("CDD-CESM", "Creative Commons Attribution 4.0")],
+    )
+    def test_a_licence_that_is_known(self, tmp_path, caplog, name, licence):
+        text = (self.export(tmp_path, datalist=name) / "docs/data_license.txt").read_text(encoding="utf-8")
+        assert f"\n{name}\n" in text
+        assert f"Licence: {licence}" in text
+        assert "is licensed with the software" in text
+        assert caplog.messages == []
+
+    def test_one_that_is_not(self, tmp_path, caplog):
+        init = {"datalist_hash": "77aa", "data_hash": "88bb"}
+        place = self.export(tmp_path, datalist="Hospital X", init=init, gamma=0, validation=None)
+        text = (place / "docs/data_license.txt").read_text(encoding="utf-8")
+        assert "Hospital X\nA study of somebody's own.\nLicence: not known to the software" in text
+        assert "started from pre-trained networks (datalist 77aa)" in text
+        assert "is licensed with the software" not in text
+        assert [message.removeprefix(f"{place}: docs/data_license.txt cannot say ") for message in caplog.messages] == [
+            "the licence of the data that the model was trained on (Hospital X). Add it before you publish the model.",
+            "the data, and its licence, of the pre-training that the model started from. Add it before you publish the "
+            "model.",
+        ]
+        readme = (place / "docs/README.md").read_text(encoding="utf-8")
+        assert "after a pre-training" in readme
+        assert "it is the plain CycleGAN" in readme
+        assert "The model's card names no errors." in readme
+        assert json.loads((place / "configs/metadata.json").read_text(encoding="utf-8"))["eval_metrics"] == {}
+
+
+@pytest.mark.usefixtures("unformatted")
+class TestRefusals:
+    def test_without_a_model_it_says_which_command_makes_one(self, tmp_path):
+        with pytest.raises(ValueError, match=r"there is no model .*missing\.pt") as refused:
+            write_zoo_bundle(tmp_path / "zoo", tmp_path / "missing.pt")
+        assert "python -m monai.bundle run training --config_file configs/train.json" in str(refused.value)
+        assert "make quickstart" in str(refused.value)
+        assert not (tmp_path / "zoo").exists()
+
+    def test_without_a_card(self, tmp_path):
+        model = tiny_model(tmp_path)
+        model.with_suffix(".json").unlink()
+        with pytest.raises(ValueError, match=r"model\.pt has no card .*make quickstart"):
+            write_zoo_bundle(tmp_path / "zoo", model)
+
+    def test_weights_of_another_network(self, tmp_path):
+        model = tiny_model(tmp_path, network={"in_channels": 1, "width": 8})
+        with pytest.raises(ValueError, match="does not fit the network"):
+            write_zoo_bundle(tmp_path / "zoo", model)
+
+    def test_all_problems_at_once(self, tmp_path):
+        (tmp_path / "zoo" / "My bundle").mkdir(parents=True)
+        with pytest.raises(ValueError, match="there is no model") as refused:
+            write_zoo_bundle(tmp_path / "zoo", tmp_path / "none.pt", name="My bundle", weights_url="ftp://here")
+        lines = str(refused.value).splitlines()
+        assert len(lines) == 4
+        assert lines[1] == ("name is 'My bundle', expected small letters, digits and underscores, such as breast_cesm.")
+        assert lines[2] == "weights_url is 'ftp://here', expected the http(s) address of model.pt."
+        assert lines[3] == f"{tmp_path / 'zoo' / 'My bundle'} exists already. Pass another output, or overwrite."
+
+    def test_without_the_repository(self, tmp_path, monkeypatch):
+        model = tiny_model(tmp_path)
+        monkeypatch.setattr(write, "_parameters", lambda model: 1)
+        monkeypatch.setattr(write, "ROOT", tmp_path)
+        with pytest.raises(ValueError, match="holds no configs and scripts: export from a checkout"):
+            write_zoo_bundle(tmp_path / "zoo", model)
+
+    def test_a_placeholder_is_said(self, tmp_path, caplog):
+        place = write_zoo_bundle(tmp_path / "zoo", tiny_model(tmp_path))
+        assert caplog.messages == [
+            f"{place}: large_files.yml names no address of model.pt but {PLACEHOLDER}. The Model Zoo's checks load it "
+            "from there and cannot pass before it is set (weights_url)."
+        ]
+        assert (place / "large_files.yml").read_text(encoding="utf-8").startswith("# The address is a placeholder")
+
+    def test_an_earlier_export_is_kept_or_replaced_whole(self, tmp_path, monkeypatch):
+        model = tiny_model(tmp_path)
+        place = write_zoo_bundle(tmp_path / "zoo", model, name="cesm")
+        (place / "mine.txt").write_text("kept")
+        with pytest.raises(ValueError, match=r"cesm and .*test_cesm\.py exists already"):
+            write_zoo_bundle(tmp_path / "zoo", model, name="cesm")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(write, "document", lambda template, **values: 1 / 0)
+            with pytest.raises(ZeroDivisionError):
+                write_zoo_bundle(tmp_path / "zoo", model, name="cesm", overwrite=True)
+        assert (place / "mine.txt").read_text() == "kept"
+
+        write_zoo_bundle(tmp_path / "zoo", model, name="cesm", overwrite=True)
+        assert not (place / "mine.txt").exists()
+        assert sorted(path.name for path in (tmp_path / "zoo").iterdir()) == ["cesm", "test_cesm.py"]
+
+    def test_without_the_formatters_the_code_stays_as_it_is(self, tmp_path, monkeypatch, caplog):
+        monkeypatch.setattr(code.importlib.util, "find_spec", lambda name: None if name == "black" else object())
+        path = tmp_path / "a.py"
+        path.write_text("x = 'a'\n")
+        code.formatted([path])
+        assert path.read_text() == "x = 'a'\n"
+        assert caplog.messages == [
+            "black not installed: the exported code runs, but is not in the form that the Model Zoo checks. "
+            "pip install black, then export again."
+        ]
