@@ -6,7 +6,8 @@
 # How to run it, and what was tried of it: docs/how-to/offline_and_docker.md
 FROM python:3.11-slim
 
-# where torch comes from: the index of CPU builds, or PyPI, whose Linux wheels bring CUDA
+# where torch comes from, beside PyPI: the index of CPU builds, which sort above PyPI's (2.13.0+cpu, 2.13.0); or PyPI
+# alone, whose Linux wheels bring CUDA
 ARG TORCH_INDEX=https://download.pytorch.org/whl/cpu
 # extras of pyproject.toml: fast (OpenVINO, ONNX Runtime), pacs
 ARG EXTRAS=fast,pacs
@@ -14,8 +15,11 @@ ARG EXTRAS=fast,pacs
 ENV PIP_NO_CACHE_DIR=1 PIP_DISABLE_PIP_VERSION_CHECK=1 PYTHONUNBUFFERED=1 MPLCONFIGDIR=/tmp/matplotlib
 WORKDIR /opt/cesm
 
+# Triton compiles C while it runs: configs/fast.json on CUDA
+RUN apt-get update && apt-get install -y --no-install-recommends gcc libc6-dev && rm -rf /var/lib/apt/lists/*
+
 COPY pyproject.toml constraints.txt README.md LICENSE ./
-RUN pip install --index-url ${TORCH_INDEX} -c constraints.txt torch
+RUN pip install --extra-index-url ${TORCH_INDEX} -c constraints.txt torch
 COPY bundle/ bundle/
 RUN pip install -c constraints.txt -e ".[${EXTRAS}]"
 COPY configs/ configs/

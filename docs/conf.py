@@ -67,6 +67,21 @@ def _start_page(app: Any, error: Exception | None) -> None:
         Path(app.outdir, "index.html").write_text(page + link, encoding="utf-8")
 
 
+def _one_entry(app: Any, doctree: nodes.document) -> None:
+    """Further first-level headings of a page (the model card has the Model Zoo's) stand below its first one in tables
+    of contents: a toctree's own title for a page is used only where the page has one entry.
+    """
+    first, *others = app.env.tocs[app.env.docname].children or [None]
+    if others:
+        below = first.children[-1] if isinstance(first.children[-1], nodes.bullet_list) else nodes.bullet_list()
+        if below.parent is None:
+            first.append(below)
+        for entry in others:
+            entry.parent.remove(entry)
+            below.append(entry)
+
+
 def setup(app: Any) -> None:
     app.add_html_math_renderer("mathml", inline_renderers=(_math, None), block_renderers=(_math, None))
+    app.connect("doctree-read", _one_entry, priority=900)  # after Sphinx has collected the contents
     app.connect("build-finished", _start_page)

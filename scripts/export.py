@@ -133,8 +133,9 @@ def hub(
         root = write_zoo_bundle(output, ckpt_path, weights_url=weights_url, overwrite=overwrite)
     version = json.loads((root / "configs/metadata.json").read_text(encoding="utf-8"))["version"]
     upload = plan_upload(root, repo, version, private)
+    foreign = set(upload.foreign)
     for name, size in upload.files:
-        print(f"{size:>12,}  {name}")
+        print(f"{size:>12,}  {name}{'  <- not written by the export' if name in foreign else ''}")
     print(f"{upload.root}: {_files(upload.root)}\n")
     print(f"and README.md, which is docs/README.md behind\n{upload.front_matter}\n")
     print(f"Nothing was sent. The upload, as {upload.visibility} repository:\n{upload.command}")

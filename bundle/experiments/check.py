@@ -153,6 +153,8 @@ def check_inference(settings: Mapping[str, Any], command_line: CommandLine | Non
         ValueError: with every problem; a SystemExit with the same text where the runner's command line is known.
     """
     problems = config_problems(settings, command_line) + _model_problems(settings)
+    if settings.get("save_execute_config", False) is not False:  # the runner has changed it
+        problems.insert(0, "--tracking: an inference has no loss and no metric to track. Leave it out.")
     if _are_paths(settings["dataset_dir"]) and not Path(settings["dataset_dir"]).is_dir():
         problems.append(f"there is no folder {settings['dataset_dir']}. Pass --dataset_dir IMAGES.")
     _raise_if(problems, "inference", command_line)

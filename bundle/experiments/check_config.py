@@ -36,8 +36,19 @@ def config_problems(
 ) -> list[str]:
     """Problems of the overrides, then those of the settings that no override was already blamed for."""
     problems = override_problems(command_line)
+    settings = {"num_downsamples": _num_downsamples(command_line), **settings}
     named = {problem.split()[0].removeprefix("--").rstrip(":") for problem in problems}
     return problems + [found for found in setting_problems(settings, world_size, here) if found.split()[0] not in named]
+
+
+def _num_downsamples(command_line: CommandLine | None) -> int:
+    """The generator's, as config and overrides say; the paper's 2 where a model's card has it, or nothing does."""
+    if command_line is None or not command_line.config_files:
+        return 2
+    parser = ConfigParser(config=ConfigParser.load_config_files(command_line.config_files))
+    name = "network_def::num_downsamples"
+    declared = command_line.overrides.get(name, parser.get(name))
+    return declared if _is_number(declared, whole=True) and declared > 0 else 2
 
 
 def override_problems(command_line: CommandLine | None) -> list[str]:
@@ -127,7 +138,8 @@ def setting_problems(settings: Mapping[str, Any], world_size: int = 1, here: boo
     """Root keys whose value cannot work: numbers out of range, precision, device, checkpoints that are not there.
 
     Args:
-        settings: the root keys of a run, resolved; ``with_vif`` says that VIF is computed.
+        settings: the root keys of a run, resolved; ``with_vif`` says that VIF is computed, ``num_downsamples`` how
+            often the generator halves an image, 2 where it is not there.
         world_size: processes that share a batch.
         here: whether this machine is to carry it out; else its devices do not matter.
     """
@@ -143,12 +155,14 @@ def setting_problems(settings: Mapping[str, Any], world_size: int = 1, here: boo
     image_size, batch_size = settings.get("image_size"), settings.get("batch_size")
     if image_size == "native" and isinstance(batch_size, int) and batch_size > 1:
         problems.append(f"image_size native leaves images of different sizes, but batch_size is {batch_size}: pass 1.")
-    if isinstance(image_size, int) and image_size % 4:
-        problems.append(f"image_size is {image_size}, expected a multiple of 4 (the generator halves it twice).")
+    halvings = settings.get("num_downsamples", 2)
+    step, often = 2**halvings, "twice" if halvings == 2 else f"{halvings} time(s)"
+    if isinstance(image_size, int) and image_size % step:
+        problems.append(f"image_size is {image_size}, expected a multiple of {step} (the generator halves it {often}).")
     if isinstance(image_size, int) and settings.get("with_vif") and 32 <= image_size < VIF_SMALLEST:
         problems.append(
             f"image_size is {image_size}, but VIF needs images of {VIF_SMALLEST} px: pass --image_size "
-            f"{math.ceil(VIF_SMALLEST / 4) * 4} or more, or leave VIF out (--evaluate#metrics#with_vif False)."
+            f"{math.ceil(VIF_SMALLEST / step) * step} or more, or leave VIF out (--evaluate#metrics#with_vif False)."
         )
     if isinstance(batch_size, int) and batch_size % world_size:
         problems.append(

@@ -18,6 +18,7 @@ from ignite.engine import Engine, Events
 
 from ..engines.machine import about_machine
 from ..networks.weights import save_bytes
+from .logins import without_logins
 
 __all__ = ["RunRecord", "package_versions"]
 
@@ -72,7 +73,8 @@ class RunRecord:
 
     Args:
         output_dir: receives ``run.json``.
-        config: the config as it was merged with the command line, or None where it is not known.
+        config: the config as it was merged with the command line, or None where it is not known; it is recorded
+            without the logins of its URIs.
         about: further entries (seed, data hash, ...).
         name: of the file.
     """
@@ -85,6 +87,7 @@ class RunRecord:
         name: str = "run.json",
     ) -> None:
         self.path = Path(output_dir) / name
+        config = without_logins(config)
         text = json.dumps(config, sort_keys=True, default=str)
         self.record: dict[str, Any] = {
             "state": "new",

@@ -7,6 +7,7 @@ import json
 import logging
 import os
 import platform
+import sys
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,25 @@ from typing import Any
 from ignite.engine import Engine, Events
 from monai.handlers import MLFlowHandler
 
+from .logins import without_logins
+
 __all__ = ["TrackedRun", "require_mlflow"]
 
 logger = logging.getLogger(__name__)
-# MLflow tells its makers of its use unless it is told not to; whoever wants that sets the variable to false
-os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
 PLACE = "place"  # the tag by which a resumed training finds its run: a hash of machine and folder
 PARAMETER_LENGTH = 6000  # the most that MLflow keeps of a parameter's value
+
+
+def _silence() -> None:
+    """MLflow tells its makers of its use unless it is told not to; whoever wants that sets the variable to false."""
+    if os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true").lower() not in ("true", "1"):
+        return
+    telemetry = sys.modules.get("mlflow.telemetry")
+    if telemetry is not None:  # MONAI may have imported MLflow first, which then has a client already
+        telemetry.set_telemetry_client()  # looks at the variable again, and takes the client away
+
+
+_silence()
 
 
 def require_mlflow(command_line: Any = None) -> None:
@@ -61,7 +74,8 @@ class TrackedRun:
         name: of the run; None leaves it to MLflow.
         tags: such as gamma, fold, the data's hash; ``notice`` also becomes the run's description.
         parameters: settings of the run.
-        config: the config as it was merged with the command line, or None where it is not known.
+        config: the config as it was merged with the command line, or None where it is not known; it is logged without
+            the logins of its URIs.
         panels: folder of panels ``*_epoch_0001.png``; those of an epoch are logged when it ends.
         files: by folder of the run's artifacts, what is logged when the engine has completed; "" is their root.
         resume: go on in the run of ``place``.
@@ -80,12 +94,12 @@ class TrackedRun:
         resume: bool = False,
     ) -> None:
         where = "" if place is None else f"{platform.node()}:{Path(place).resolve()}"
-        self.place = where and hashlib.sha256(where.encode()).hexdigest()[:16]  # a tracker need not know of folders
+        self.place = where and hashlib.sha256(where.encode()).hexdigest()[:16]
         self.evaluator = evaluator
         self.name = name
         self.tags = {key: _text(value) for key, value in (tags or {}).items()}
-        self.parameters = dict(parameters or {})
-        self.config = config
+        self.parameters = without_logins(dict(parameters or {}))
+        self.config = without_logins(config)
         self.panels = None if panels is None else Path(panels)
         self.files = dict(files or {})
         self.resume = resume
@@ -110,7 +124,7 @@ class TrackedRun:
             if engine.has_event_handler(tracker.iteration_completed, Events.ITERATION_COMPLETED):
                 engine.remove_event_handler(tracker.iteration_completed, Events.ITERATION_COMPLETED)
         self._describe(run)
-        logger.info(f"MLflow: run {run.info.run_name!r} in {self._client.tracking_uri}")
+        logger.info(f"MLflow: run {run.info.run_name!r} in {without_logins(self._client.tracking_uri)}")
 
     def epoch_completed(self, engine: Engine) -> None:
         if self._client is not None and self.panels is not None:

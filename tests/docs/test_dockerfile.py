@@ -58,6 +58,19 @@ def test_what_is_installed_is_what_the_project_declares():
     assert project["requires-python"] == f">={python}"
 
 
+def test_torch_of_another_index_comes_beside_pypi():
+    """That index alone need not hold the versions that constraints.txt pins for torch's own dependencies."""
+    (install,) = (line for line in instructions("RUN") if "TORCH_INDEX" in line)
+    assert "--extra-index-url ${TORCH_INDEX}" in install
+    assert "--index-url" not in install.replace("--extra-index-url", "")
+
+
+def test_there_is_a_compiler_for_what_is_compiled_while_it_runs():
+    assert '"compile"' in (ROOT / "configs/fast.json").read_text(encoding="utf-8")
+    (install,) = (line for line in instructions("RUN") if "apt-get install" in line)
+    assert {"gcc", "libc6-dev", "--no-install-recommends"} <= set(install.split())
+
+
 def test_it_runs_as_nobody_and_writes_to_its_volumes_alone():
     assert instructions("USER") == ["cesm"]
     assert LINES.index("USER cesm") > max(number for number, line in enumerate(LINES) if line.startswith("RUN "))

@@ -6,12 +6,24 @@ import copy
 import json
 import re
 from pathlib import Path
+from types import SimpleNamespace
 
+import numpy as np
 import pytest
+from exam_images import write_image
 
-from bundle.data import datalist
+from bundle.data import datalist, deidentified_folder
+from bundle.data.exam_objects import read_object
+from bundle.data.exam_tables import exams_table
+from bundle.experiments.plan import State
+from bundle.handlers import FailureMonitor
 from bundle.inference import exam_folder
+from bundle.integrations.federated.card import federated_card
+from bundle.integrations.pacs.pull import COLUMNS as PULLED
+from bundle.integrations.pacs.push import COLUMNS as PUSHED
 from bundle.metrics.columns import columns
+from bundle.phantom.anatomy.woman import Lesion, Place
+from bundle.phantom.forms.truth import IDENTITY
 from scripts.reference import PAGES, reference
 from scripts.reference_pages.commands import commands, commands_page, described
 from scripts.reference_pages.configs import base_of, configs, configs_page, key_problems, lookup
@@ -19,6 +31,8 @@ from scripts.reference_pages.markdown import prose, table
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs/reference"
+DOCUMENTS = [ROOT / "README.md", *(path for path in (ROOT / "docs").rglob("*.md") if "_build" not in path.parts)]
+A_LESION = Lesion("mass", True, "L", Place(30, 0, 0), diameter=9, density=1, concentration=1)
 KEYS = json.loads((REFERENCE / "keys.json").read_text(encoding="utf-8"))
 
 
@@ -159,6 +173,44 @@ class TestTheFiles:
         card = {"sha256", "epoch", "validation", *configs()["train.json"]["train"]["card"]}
         assert card <= self.words("model.pt, its card, checkpoint.pt")
 
+    def test_of_a_federations_card(self):
+        card = federated_card({"A": {"init": None}, "B": {"init": None}}, {"A": 1, "B": 2})
+        assert {"init", "federation"} <= set(card) <= self.words("model.pt, its card, checkpoint.pt")
+
+    def test_of_exams(self, tmp_path):
+        read = read_object(write_image(tmp_path / "image", np.zeros((3, 4), np.uint16)))
+        table = exams_table([read], [], [], tmp_path)
+        assert "kvp" in table
+        assert {*table, "path", "reason"} <= self.words("exams.csv and skipped.csv")
+
+    @pytest.mark.parametrize(
+        ("name", "known"),
+        [
+            ("pulled.csv", PULLED),
+            ("pushed.csv", PUSHED),
+            ("_deidentified.csv", deidentified_folder.Row._fields),
+            ("plan.json", State),
+            ("truth/lesions.csv", (*IDENTITY, "number", "area_mm2", *A_LESION.truth())),
+        ],
+    )
+    def test_of_records(self, name, known):
+        (row,) = [line for line in self.page.splitlines() if line.startswith("| `") and f"{name}` |" in line]
+        assert [column for column in known if f"`{column}`" not in row] == []
+
     def test_of_metrics(self):
         text = (REFERENCE / "metrics.md").read_text(encoding="utf-8")
         assert [name for name in columns() if f"`{name}`" not in text] == []
+
+
+def test_warnings_that_pages_name_are_given():
+    """Of a training in which everything goes wrong."""
+    metrics = {"val_lesion_l1": 0.9, "val_background_l1": 0.1, "val_background_bias": 0.5}
+    monitor = FailureMonitor(SimpleNamespace(state=SimpleNamespace(metrics=metrics)))
+    engine = SimpleNamespace(state=SimpleNamespace(epoch=1, output={"loss_disc_des": 0.0, "loss_disc_le": 0.0}))
+    monitor.iteration_completed(engine)
+    monitor.judge_discriminators(engine)
+    monitor.judge_validation(engine)
+    given = {name.removesuffix("_disc_des").removesuffix("_disc_le") for name in monitor.warned}
+    text = "\n".join(page.read_text(encoding="utf-8") for page in DOCUMENTS)
+    told = re.findall(r"warn[^|.(]*\(((?:`\w+`(?:, )?)+)\)", text)
+    assert {name for names in told for name in re.findall(r"\w+", names)} == given

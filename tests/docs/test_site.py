@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from html.parser import HTMLParser
@@ -102,6 +103,17 @@ def test_links_to_other_sites_are_https_and_to_known_hosts(site, pages):
     assert strange == set(), "look at them, then add their hosts to tests/docs/known_hosts.json"
 
 
+def test_the_contents_have_the_names_that_the_start_page_gives(site):
+    """The model card has several first-level headings, as the Model Zoo wants them; Sphinx alone would show those."""
+    contents = (site / "docs/index.html").read_text(encoding="utf-8").partition("bd-docs-nav")[2].partition("</nav>")[0]
+    assert ">The model card<" in contents
+    assert not {f">{name}<" for name in ("Model Overview", "References", "License")} & set(
+        re.findall(r">[^<>]+<", contents)
+    )
+    card = (site / "docs/README.html").read_text(encoding="utf-8")
+    assert "<h1>Model Overview<" in card
+
+
 def test_formulas_are_mathml(tmp_path):
     formulas = "# Loss\n\n$\\gamma L'$\n\n$$\n\\frac{a}{b}\n$$\n"
     (tmp_path / "index.md").write_text("# Start\n\n```{toctree}\nloss\n```\n", encoding="utf-8")
@@ -134,6 +146,11 @@ class TestInChromium:
         assert "explanation/evidence.html" in found
         assert {urlsplit(request).scheme for request in browser.requests} <= {"file", "data"}
         browser.screenshot(tmp_path / "search.png")
+
+    def test_the_columns_of_a_table_stay_readable_on_a_phone(self, browser, site):
+        self.show(browser, site / "docs/explanation/evidence.html", 500)
+        narrowest = browser.run("Math.min(...[...document.querySelectorAll('.bd-article td')].map(c => c.offsetWidth))")
+        assert narrowest >= 100
 
     def test_no_page_is_wider_than_a_phone(self, browser, site, pages):
         wide = {}

@@ -19,13 +19,15 @@ from typing import Any
 
 import monai.bundle
 import pytest
+from fire.parser import DefaultParseValue
 from monai.bundle import ConfigParser
 from page_commands import ROOT, Command, words_of
 
 import scripts.command_line
 from bundle.experiments import merged_config, read_command_line
 from bundle.experiments.check_config import override_problems
-from bundle.experiments.command_line import RUNNER_ARGUMENTS
+from bundle.experiments.command_line import RUNNER_ARGUMENTS, CommandLine
+from scripts.reference_pages.configs import base_of, configs
 
 RUNNER = str(Path(monai.bundle.__file__).with_name("__main__.py"))
 LEFT_OUT = "..."  # what a page leaves out of a command
@@ -180,6 +182,49 @@ CHECKS: dict[str, Callable[[list[str]], list[str]]] = {
     "make": _make,
     "pip": _pip,
 }
+
+
+def id_problems(span: str) -> list[str]:
+    """What is wrong with the config ids that a code span names, as ``--network_def#width 32`` or ``train#handlers#1``.
+
+    Each is held against the first config that has it, with the one that it is laid over: the trainings go first.
+    """
+    found: list[str] = []
+    for config_id, value in _ids_of(span).items():
+        unknown: list[str] = []
+        for files in _merged():
+            wrong = override_problems(CommandLine(files, {config_id: value}))
+            if "no such key" not in "".join(wrong):
+                found += wrong
+                break
+            unknown = unknown or wrong
+        else:
+            found += unknown
+    return found
+
+
+def _ids_of(span: str) -> dict[str, Any]:
+    """Ids that reach into an object, with the values that python-fire makes of what stands behind them."""
+    if re.fullmatch(r"[a-z_]+(#\w+)+", span):
+        return {span.replace("#", "::"): "$None"}  # fits whatever is there
+    if not span.startswith("--") or "#" not in span:
+        return {}
+    found = {}
+    words = words_of(span)
+    for place, word in enumerate(words):
+        name, _, value = word.partition("=")
+        if name.startswith("--") and "#" in name:
+            behind = words[place + 1] if not value and words[place + 1 :] else value
+            given = DefaultParseValue(behind) if behind and not behind.startswith("--") else "$None"
+            found[name[2:].replace("#", "::")] = given
+    return found
+
+
+@functools.cache
+def _merged() -> list[list[str]]:
+    """Each config, below it the one that it is laid over."""
+    names = [name for name in configs() if name != "metadata.json"]
+    return [[str(ROOT / "configs" / each) for each in (base_of(name), name) if each] for name in names]
 
 
 def known_options() -> set[str]:

@@ -12,7 +12,7 @@ import sys
 from pathlib import Path
 
 import pytest
-from command_checks import known_options, problems
+from command_checks import id_problems, known_options, problems
 from page_commands import ROOT, Block, Command, blocks, commands, pages, text_of
 from workshop import WarmPython, add_models, copy_code, make_data, once
 
@@ -135,6 +135,10 @@ class TestNames:
         named = {name for span in spans if span.startswith("--") for name in re.findall(r"--([a-z]\w*)(?![\w-])", span)}
         assert sorted(named - KNOWN - {"no" + name for name in KNOWN} - OTHERS_OPTIONS) == []
 
+    def test_ids_of_configs(self, page):
+        spans = [" ".join(span.split()) for span in re.findall(r"`([^`]+)`", text_of(page))]
+        assert [wrong for span in dict.fromkeys(spans) for wrong in id_problems(span)] == []
+
     def test_files(self, page):
         spans = re.findall(r"`((?:configs|tests|bundle|scripts|docs)/[\w./-]+)`", text_of(page))
         assert [name for name in sorted(set(spans)) if not (ROOT / name).exists() and name not in WRITTEN] == []
@@ -217,6 +221,27 @@ def test_it_runs(text, tiny, workshop, tmp_path):
 )
 def test_what_is_wrong_with_a_command_is_found(text, said):
     assert said in "; ".join(problems(Command("page", 1, text, "", whole=True)))
+
+
+@pytest.mark.parametrize(
+    ("span", "said"),
+    [
+        ("--deterministic_transforms#3#method percentile", ""),
+        ("--random_transforms#0#prob", ""),
+        ("--disc_des#output_activation \"'$None'\"", ""),
+        ("--evaluate#metrics#with_vif False", ""),  # of an overlay
+        ("train#handlers#1#parts", ""),
+        ("--deterministic_transforms#3#metod percentile", "Did you mean --deterministic_transforms#3#method?"),
+        ("--gamma 3 --network_def#widht 32", "Did you mean --network_def#width?"),
+        ("--deterministic_transforms#4#metod", "--deterministic_transforms#4#metod: the config has no such key."),
+        ("--random_transforms#7#prb=0.3", "--random_transforms#7#prb: the config has no such key."),
+        ("--network_def#width wide", "expected a number"),
+        ("train#handlers#1#prats", "Did you mean --train#handlers#1#parts?"),
+    ],
+)
+def test_what_is_wrong_with_an_id_is_found(span, said):
+    found = "; ".join(id_problems(span))
+    assert said in found if said else found == ""
 
 
 def test_a_page_is_read_as_a_reader_reads_it(tmp_path, monkeypatch):

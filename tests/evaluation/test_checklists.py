@@ -13,6 +13,7 @@ from made_up_study import change, copy_of, row, texts, write_study
 from bundle.evaluation.checklists import CHECKLISTS, fill, read_study, write_checklists
 from bundle.evaluation.checklists.fill import FACTS
 from bundle.evaluation.checklists.write import as_html, as_markdown
+from bundle.evaluation.report.limits import limits
 from scripts.report import main
 
 ROOT = Path(__file__).parents[2]
@@ -93,6 +94,19 @@ class TestItems:
         assert [one.text for row in blank.rows for one in row.known] == general
         assert not any(row.from_study or row.lacking for row in blank.rows)
         assert "No study was given" in as_markdown(blank)
+
+    @pytest.mark.parametrize("name", CHECKLISTS)
+    def test_what_the_software_and_a_study_say_stands_once(self, name, study, filled):
+        for one in filled[name].rows:
+            said = [known.text for known in one.known]
+            assert len(said) == len(set(said)), one.number
+        general = [known for one in fill(name).rows for known in one.known]
+        of_limits = {known.text for known in general if known.source == "bundle/evaluation/report/limits.py"}
+        assert len(of_limits) == 4
+        assert of_limits <= set(limits(study.collection))
+        fixed = {"Code: seg-cyclegan-cesm, Apache License 2.0.", "No trained weights come with the software."}
+        assert fixed <= {known.text for known in general}
+        assert fixed <= {*texts(study, "code"), *texts(study, "weights")}
 
     def test_an_unknown_checklist_is_refused(self):
         with pytest.raises(ValueError, match="no checklist 'stard': expected one of claim_2024, tripod_ai"):

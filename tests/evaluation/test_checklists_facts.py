@@ -145,6 +145,15 @@ class TestModel:
             "Trained on the CPU: this build of PyTorch knows no GPU.",
         ]
 
+    def test_a_warm_up_is_told_where_there_was_one(self, root, tmp_path):
+        moved = copy_of(root, tmp_path)
+        for path in moved.glob("gamma_*/fold_*/eval/run.json"):
+            change(path, lambda run: run["config"].update(warmup_epochs=0))
+        with_it, without = texts(read_study(root), "epoch_choice"), texts(read_study(moved), "epoch_choice")
+        assert with_it[2].endswith("better one, or the warm-up was never over.")
+        assert without[2].endswith("a longer training might have found a better one.")
+        assert "judged after every epoch; a run stops after 50 epochs without" in without[0]
+
     def test_plain_cyclegan_has_no_masked_losses(self, tmp_path):
         study = read_study(write_study(tmp_path / "RUNS", gammas=(0,)))
         assert texts(study, "technique") == ["Trained here: CycleGAN."]

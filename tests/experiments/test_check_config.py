@@ -11,7 +11,7 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from bundle.experiments.check_config import NUMBERS, override_problems, setting_problems
+from bundle.experiments.check_config import NUMBERS, config_problems, override_problems, setting_problems
 from bundle.experiments.command_line import CommandLine
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -193,6 +193,22 @@ class TestSettings:
     def test_image_size_is_a_multiple_of_four(self, problems):
         assert problems(image_size=130) == [
             "image_size is 130, expected a multiple of 4 (the generator halves it twice)."
+        ]
+
+    def test_image_size_is_what_the_generator_can_halve(self):
+        def found(image_size, config="train.json", **overrides):
+            line = CommandLine([str(CONFIGS / config)], {key.replace("__", "::"): overrides[key] for key in overrides})
+            return config_problems({"device": "cpu", "image_size": image_size}, line)
+
+        said = ["image_size is 100, expected a multiple of 8 (the generator halves it 3 time(s))."]
+        assert found(100, network_def__num_downsamples=3) == said
+        assert found(104, network_def__num_downsamples=3) == []
+        assert found(98, network_def__num_downsamples=1) == []
+        assert found(100) == []
+        assert found(98, "inference.json") != []  # the card's number is not known here
+        assert setting_problems({"device": "cpu", "image_size": 40, "with_vif": True, "num_downsamples": 3}) == [
+            "image_size is 40, but VIF needs images of 41 px: pass --image_size 48 or more, or leave VIF out "
+            "(--evaluate#metrics#with_vif False)."
         ]
 
     def test_batch_is_shared_by_the_processes(self, problems):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+import os
+import subprocess
 import sys
 
 import pytest
@@ -9,7 +12,8 @@ import torch
 from monai.handlers import MLFlowHandler
 
 from bundle.experiments import read_command_line
-from bundle.handlers import LossCurves, TrackedRun
+from bundle.handlers import LossCurves, RunRecord, TrackedRun
+from bundle.handlers.logins import without_logins
 from bundle.handlers.tracked_run import require_mlflow
 
 mlflow = pytest.importorskip("mlflow", reason="mlflow is not installed: pip install -e '.[tracking]'")
@@ -101,3 +105,53 @@ def test_missing_mlflow_is_named_with_the_command(monkeypatch):
     assert command_line.overrides == {}
     with pytest.raises(SystemExit, match="leave --tracking out"):
         require_mlflow(command_line)
+
+
+@pytest.mark.parametrize(
+    ("uri", "recorded"),
+    [
+        ("postgresql://ann:secret@db.local:5432/runs", "postgresql://db.local:5432/runs"),
+        ("mysql+pymysql://ann:se/cr@et@db/runs", "mysql+pymysql://db/runs"),
+        ("https://ann@clinic.org:secret@tracker.local/", "https://tracker.local/"),
+        ("https://token@tracker.local:5000/x@y", "https://tracker.local:5000/x@y"),
+        (
+            "postgresql://db/runs?user=ann&password=secret&sslmode=on",
+            "postgresql://db/runs?user=***&password=***&sslmode=on",
+        ),
+        ("$'http://ann:secret@' + @host", "$'http://' + @host"),
+        ("http://127.0.0.1:5000/a@b", "http://127.0.0.1:5000/a@b"),
+        ("sqlite:////home/ann@clinic/eval/mlruns.db", "sqlite:////home/ann@clinic/eval/mlruns.db"),
+        ("$@bundle_root + '/eval'", "$@bundle_root + '/eval'"),
+    ],
+)
+def test_a_record_names_no_login(uri, recorded):
+    assert without_logins({"a": [uri, 3], "b": None}) == {"a": [recorded, 3], "b": None}
+
+
+def test_logins_are_not_recorded(track, script, tmp_path):
+    config = {"tracking_uri": "postgresql://ann:secret@db/runs", "gamma": 35}
+    track(TrackedRun(tmp_path, config=config, parameters={"uri": config["tracking_uri"]}))
+    script().run([RunRecord(tmp_path, config=config)], epochs=1)
+    (run,) = track.runs()
+    kept = mlflow.artifacts.load_text(f"{run.info.artifact_uri}/config.json")
+    for text in (kept, (tmp_path / "run.json").read_text(), str(run.data.params)):
+        assert "postgresql://db/runs" in text
+        assert "secret" not in text
+
+
+def test_the_log_names_no_login(track, tmp_path, caplog, monkeypatch):
+    monkeypatch.setattr(mlflow.MlflowClient, "tracking_uri", "postgresql://ann:secret@db/runs")
+    with caplog.at_level(logging.INFO, "bundle"):
+        track(TrackedRun(tmp_path))
+    assert "in postgresql://db/runs" in caplog.text
+    assert "secret" not in caplog.text
+
+
+def test_a_client_of_its_telemetry_that_stands_already_is_taken_away():
+    code = (
+        "import mlflow, mlflow.telemetry as t; assert t.get_telemetry_client() is not None; "
+        "import bundle.handlers; assert t.get_telemetry_client() is None"
+    )
+    talks = ("CI", "DO_NOT_TRACK", "MLFLOW_DISABLE_TELEMETRY", "PYTEST", "GITHUB", "GITLAB")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(talks)}
+    subprocess.run([sys.executable, "-c", code], env=environment, check=True, timeout=120)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import sys
 from enum import StrEnum
 from pathlib import Path
@@ -57,7 +58,13 @@ class LocalDatastore:
     def get_image_uri(self, image):
         return next((str(path) for path in self.folder.iterdir() if path.stem == image), "")
 
+    def add_image(self, image_id, image_filename, image_info):
+        shutil.copy(image_filename, self.folder / f"{image_id}{Path(image_filename).suffix}")
+        return image_id
+
     def save_label(self, image_id, label_filename, label_tag, label_info):
+        (self.folder / "labels" / label_tag).mkdir(parents=True, exist_ok=True)
+        shutil.copy(label_filename, self.folder / "labels" / label_tag / f"{image_id}{Path(label_filename).suffix}")
         self.labels[image_id] = Path(label_filename).read_bytes()
         return image_id
 
@@ -73,6 +80,9 @@ class DICOMWebDatastore(LocalDatastore):
 
     def get_image_uri(self, image_id):
         return [str(path) for path in self.folder.iterdir() if path.name == image_id].pop()  # or an IndexError
+
+    def get_label_uri(self, label_id, label_tag, image_id=""):
+        return str(self.folder / "labels" / label_tag / label_id)
 
     def _dicom_info(self, series):
         return {"SeriesInstanceUID": series}
@@ -94,7 +104,7 @@ class MONAILabelApp:
             request = {**request, "image": self._datastore.get_image_uri(image)}
         path, about = self._infers[request["model"]](request)
         if request.get("save_label"):
-            self._datastore.save_label(image, path, "original", about)
+            self._datastore.save_label(image, path, request.get("label_tag", "original"), about)
         return {"label": path, "file": path, "params": about}
 
     def batch_infer(self, request):
@@ -144,7 +154,7 @@ MODULES = {
     "monailabel.utils.others": {},
     "monailabel.utils.others.generic": {"strtobool": strtobool, "remove_file": remove_file},
 }
-OURS = ("server_app", "infer_task", "batch_task", "exam_store")
+OURS = ("server_app", "infer_task", "batch_task", "exam_store", "folder_store", "answered")
 
 
 def put_in_place(monkeypatch) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import re
 import subprocess
 import sys
@@ -136,7 +137,7 @@ class TestMetadataInside:
         assert metadata["versions"]["torch"] == "2"
         assert "commit" in metadata["versions"]
         native = describe({**CARD, "image_size": "native"}, BUNDLE)
-        assert native["network_data_format"]["inputs"]["image"]["spatial_shape"] == ["4*n", "4*n"]
+        assert native["network_data_format"]["inputs"]["image"]["spatial_shape"] == ["4*(n+1)", "4*(n+1)"]
         assert native["input"]["sides"].endswith("trained at the images' native size")
         without = {key: value for key, value in CARD.items() if key != "notice"}
         assert "not for diagnosis" in describe(without, BUNDLE)["notice"]
@@ -262,6 +263,23 @@ class TestRefusals:
         )
         write_export(network, tmp_path / "model.xml", "openvino", metadata, [breast(64, 64)], overwrite=True)
         assert (tmp_path / "model.xml").stat().st_size > 1000
+
+    def test_cut_off_between_two_files_no_earlier_one_stands_beside_other_weights(
+        self, network, metadata, tmp_path, monkeypatch
+    ):
+        for name in ("model.xml", "model.bin"):
+            (tmp_path / name).write_text("an earlier one")
+        replace = os.replace
+
+        def cut_off(source, target):
+            if Path(target) == tmp_path / "model.xml":
+                raise KeyboardInterrupt
+            replace(source, target)
+
+        monkeypatch.setattr("bundle.integrations.export.write.os.replace", cut_off)
+        with pytest.raises(KeyboardInterrupt):
+            write_export(network, tmp_path / "model.xml", "openvino", metadata, [breast(64, 64)], overwrite=True)
+        assert [each.name for each in tmp_path.iterdir()] == ["model.bin"]
 
     def test_another_ending(self, network, metadata, tmp_path):
         path = tmp_path / "model.pt"

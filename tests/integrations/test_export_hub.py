@@ -11,9 +11,12 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
 from monai.bundle import push_to_hf_hub
 
 from bundle.integrations.export import plan_upload, repo_problems
+from bundle.integrations.export.manifest import write_manifest
+from bundle.networks.weights import save_weights
 from scripts.export import hub
 
 
@@ -39,10 +42,13 @@ def bundle(tmp_path):
         "docs/README.md": "# Model",
         "configs/metadata.json": json.dumps({"version": "0.2.0"}),
         "configs/inference.json": "{}",
-        "models/model.pt": "x" * 1234,
     }.items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_text(content)
+    card = {"image_size": 32, "network": {}, "intensity": {}}
+    card = save_weights(root / "models/model.pt", torch.nn.Conv2d(1, 1, 1), card)
+    (root / "large_files.yml").write_text(f'hash_val: "{card["sha256"]}"')
+    write_manifest(root)
     return root
 
 
@@ -88,6 +94,42 @@ def test_a_stored_token_will_do(bundle, tmp_path):
     assert len(plan_upload(bundle, "me/name", "1").problems) == 1
     (tmp_path / "token").write_text("hf_secret")
     assert plan_upload(bundle, "me/name", "1").problems == ()
+
+
+def test_files_that_the_export_did_not_write_are_refused(bundle, capsys, monkeypatch, tmp_path):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    added = ["configs/mine.json", "data/x.dcm", "eval/results.db", "models/checkpoint.pt"]
+    for name in added:
+        (bundle / name).parent.mkdir(exist_ok=True)
+        (bundle / name).write_text("DOE^JANE")
+    (bundle / "README.md").write_text("MONAI's upload leaves this")
+    (bundle / "link").symlink_to(tmp_path)
+    with pytest.raises(SystemExit) as ended:
+        hub("me/name", output=str(bundle))
+    assert ended.value.code == (
+        f"\nIt would be refused:\n{bundle} holds 5 file(s) that the export did not write, and the upload would send "
+        "them, images of patients too: configs/mine.json, data/x.dcm, eval/results.db, link, models/checkpoint.pt. "
+        "Move them away, or export into another folder."
+    )
+    marked = re.findall(r"  (\S+)  <- not written by the export", capsys.readouterr().out)
+    assert marked == added
+
+
+def test_another_model_is_refused(bundle, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    (bundle / "models/model.pt").write_text("trained since")
+    first, second = plan_upload(bundle, "me/name", "1").problems
+    assert "models/model.json belongs to other weights" in first
+    assert "1 file(s) that the export did not write" in second
+    (bundle / "models/model.json").unlink()
+    assert "has no card" in plan_upload(bundle, "me/name", "1").problems[0]
+
+
+def test_a_folder_without_a_list_of_its_files_is_refused(bundle, monkeypatch):
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    (bundle / "docs/files.txt").unlink()
+    assert len(plan_upload(bundle, "me/name", "1").foreign) == 7
+    assert len(plan_upload(bundle, "me/name", "1").problems) == 1
 
 
 def test_what_would_be_refused_ends_with_status_1(bundle, capsys, tmp_path):

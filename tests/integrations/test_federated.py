@@ -270,3 +270,33 @@ class TestFederation:
         assert "north:   1. batch_size is 0" in str(caught.value)
         assert "nowhere: " in str(caught.value)
         assert not (tmp_path / "out").exists()
+
+    def test_overrides_are_checked(self, sites, tmp_path):
+        wrong = {"gama": 3, "network_def#widht": 4, "fold": "one", "ckpt_dir": "x", "dataset_dir": "y", "max_epochs": 2}
+        with pytest.raises(ValueError, match="the federation cannot start") as caught:
+            command(*map(str, sites.values()), output=str(tmp_path / "out"), config_file=TINY, overrides=wrong)
+        assert str(caught.value).splitlines()[1:] == [
+            "overrides: dataset_dir cannot be set: each site has its own, the folder that was given for it.",
+            "overrides: ckpt_dir cannot be set: each site has its own, OUTPUT/SITE/models.",
+            "overrides: max_epochs cannot be set: a round has local_epochs epochs.",
+            "overrides: gama: the config has no such key. Did you mean gamma?",
+            "overrides: network_def#widht: the config has no such key. Did you mean network_def#width?",
+            "overrides: fold one: expected a number, like the config's 0.",
+        ]
+        with pytest.raises(ValueError, match="overrides is 'gamma=3', expected a dictionary such as"):
+            command(*map(str, sites.values()), output=str(tmp_path / "out"), config_file=TINY, overrides="gamma=3")
+        assert not (tmp_path / "out").exists()
+
+    def test_a_folder_that_is_not_empty_is_refused(self, sites, tmp_path):
+        left = tmp_path / "north/models/checkpoint.pt"
+        left.parent.mkdir(parents=True)
+        left.write_text("of a federation that was killed")
+        (tmp_path / "south").mkdir()
+        with pytest.raises(ValueError, match="the federation cannot start") as caught:
+            federate(sites, tmp_path, rounds=1, config_files=FILES, bundle_root=ROOT)
+        (problem,) = str(caught.value).splitlines()[1:]
+        assert problem.startswith(f"{tmp_path / 'north'} is not empty: a federation that was stopped cannot go on")
+        assert problem.endswith("Choose another output folder, or move this one away.")
+        assert left.read_text() == "of a federation that was killed"
+        with pytest.raises(ValueError, match=r"north is the study of north.*\n.*south is the study of south"):
+            federate(sites, sites["north"].parent, rounds=1, config_files=FILES, bundle_root=ROOT)

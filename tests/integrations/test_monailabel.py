@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import re
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -242,7 +244,8 @@ class TestTranslator:
             ("series", {"instance": "1.2"}, 404, "there is no object 1.2 here."),
             ("picture.png", {"ending": ".dcm"}, 422, "expected .png for this image; only a DICOM object says whose"),
             ("LE.dcm", {"ending": ".nrrd"}, 422, "expected .dcm or .png or .nii.gz for this image."),
-            ("picture.png", {"side": "X"}, 422, "Laterality 'X': expected 'L' or 'R'"),
+            ("picture.png", {"side": "X"}, 422, "laterality is 'X', expected L or R."),
+            ("LE.dcm", {"side": "X"}, 422, "laterality is 'X', expected L or R."),
         ],
     )
     def test_what_is_refused(self, translator, studies, image, asked, status, reason):
@@ -261,11 +264,22 @@ class TestTranslator:
         with pytest.raises(Refused, match=re.escape("the image is constant (7 everywhere)")):
             translator(tmp_path / "flat.png")
         (tmp_path / "cut.dcm").write_bytes((studies / "LE.dcm").read_bytes()[:-500])
-        with pytest.raises(Refused, match="has no pixel data: expected a mammogram"):
+        with pytest.raises(Refused, match="the image has no pixel data: expected a mammogram"):
             translator(tmp_path / "cut.dcm")
         (tmp_path / "torn.dcm").write_bytes(bytes(128) + b"DICM" + b"torn")
         with pytest.raises(Refused, match="not an LE image"):
             translator(tmp_path / "torn.dcm")
+
+    def test_a_refusal_names_the_image_but_not_its_path(self, translator, studies, tmp_path):
+        Image.fromarray(
+            np.dstack([np.arange(256, dtype=np.uint8).reshape(16, 16)] * 2 + [np.zeros((16, 16), np.uint8)])
+        ).save(tmp_path / "colour.png")
+        (tmp_path / "series").mkdir()
+        (tmp_path / "series" / "1.dcm").write_bytes((studies / "LE.dcm").read_bytes()[:-500])
+        for name, reason in {"colour.png": "the image is a colour picture", "series": "the image has no pixel"}.items():
+            with pytest.raises(Refused, match=f"^{reason}") as refused:
+                translator(tmp_path / name)
+            assert str(tmp_path) not in str(refused.value)
 
     def test_a_series_of_several_needs_a_choice(self, translator, le_images, tmp_path):
         uids = [str(pydicom.dcmread(path).SOPInstanceUID) for path in le_images[:2]]
@@ -305,8 +319,9 @@ class Pacs:
         self.takes, self.series, self.stored = takes, series, []
 
     def search_for_series(self, search_filters):
-        assert search_filters == {"Modality": "MG"}
-        return [{"0020000E": {"vr": "UI", "Value": [uid]}} for uid in self.series]
+        assert search_filters["Modality"] == "MG"
+        wanted = search_filters.get("SeriesInstanceUID")
+        return [{"0020000E": {"vr": "UI", "Value": [uid]}} for uid in self.series if wanted in (None, uid)]
 
     def store_instances(self, datasets):
         if isinstance(self.takes, Exception):
@@ -346,7 +361,9 @@ def pacs_app(start, tmp_path, monkeypatch, le_images, studies):
     for name, paths in {"1.1": le_images[:2], "1.2": le_images[2:3], "1.3": [studies / "DES.dcm"]}.items():
         (cache / name).mkdir(parents=True)
         for path in paths:
-            shutil.copy(path, cache / name)
+            ds = pydicom.dcmread(path)
+            ds.SeriesInstanceUID = name
+            ds.save_as(cache / name / path.name)
     monkeypatch.setattr(monailabel_stand_in.SETTINGS, "MONAI_LABEL_DICOMWEB_CACHE_PATH", str(cache))
 
     def started(takes=True, **conf):
@@ -355,6 +372,22 @@ def pacs_app(start, tmp_path, monkeypatch, le_images, studies):
         return app
 
     return started
+
+
+@pytest.fixture
+def sent(tmp_path, monkeypatch):
+    """Write a file as MONAI Label's endpoint does with one that comes with a request."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+
+    def written(path):
+        with tempfile.NamedTemporaryFile(suffix=path.suffix) as file:
+            name = file.name
+        shutil.copyfile(path, name)
+        return name
+
+    return written
 
 
 def detail(app, status, **request):
@@ -380,6 +413,60 @@ class TestApp:
         assert detail(app, 422, image="DES") == "not an LE image: it is DES."
         assert detail(app, 404, image="nobody") == "there is no image of that name."
         assert "no PACS to push to" in detail(app, 409, image="LE", push=True)
+        assert detail(app, 422, image="LE", laterality="x") == "laterality is 'X', expected L or R."
+        for push in ("maybe", {}, [], "", 0):
+            assert detail(app, 422, image="LE", push=push) == f"push is {push!r}, expected true or false."
+
+    @pytest.mark.parametrize("name", ["LE.dcm", "series", "nobody.dcm", "labels/../LE.dcm"])
+    def test_no_path_is_an_image(self, start, studies, tmp_path, monkeypatch, name):
+        app = start(studies)
+        monkeypatch.chdir(studies)
+        for image in (str(studies / name), name, {"path": name}):
+            assert detail(app, 404, image=image) == "there is no image of that name."
+            with pytest.raises(monailabel_stand_in.HTTPException, match="there is no image"):
+                app.infer_wsi({"model": NAME, "image": image})
+        shutil.copy(studies / "LE.dcm", tmp_path / "LE")
+        monkeypatch.chdir(tmp_path)
+        assert "also a path" in detail(app, 409, image="LE")
+
+    def test_a_file_that_came_with_the_request(self, start, studies, sent):
+        app = start(studies)
+        made = app.infer({"model": NAME, "image": sent(studies / "LE.dcm")})
+        Path(made["file"]).unlink()
+        assert made["params"]["sop_instance_uid"]
+        refused = sent(studies / "HE.dcm")  # MONAI Label would leave it there
+        assert "high-energy" in detail(app, 422, image=refused)
+        assert not Path(refused).exists()
+        old = sent(studies / "LE.dcm")
+        os.utime(old, (0, 0))
+        link = sent(studies / "LE.dcm")
+        Path(link).unlink()
+        Path(link).symlink_to(studies / "LE.dcm")
+        other = Path(old).with_name("virtual_des_abcdefgh.dcm")
+        shutil.copy(studies / "LE.dcm", other)
+        for image in (old, link, str(other), str(other.parent), f"{other.parent}/../{other.parent.name}/{other.name}"):
+            assert detail(app, 404, image=image) == "there is no image of that name."
+
+    def test_no_upload_leaves_the_folder(self, start, studies, tmp_path):
+        shutil.copytree(studies, tmp_path / "studies")
+        app, le = start(tmp_path / "studies"), str(studies / "LE.dcm")
+        store, before = app.datastore(), sorted(tmp_path.rglob("*"))
+        for name in ("../pwned", str(tmp_path / "pwned"), "a/b", "a\\b", "..", ".lock", "a\0"):
+            for refused in (
+                lambda: store.add_image(name, le, {}),  # noqa: B023
+                lambda: store.save_label(name, le, "final", {}),  # noqa: B023
+                lambda: store.save_label("LE", le, name, {}),  # noqa: B023
+                lambda: store.get_image_uri(name),  # noqa: B023
+                lambda: app.infer({"model": NAME, "image": "LE", "save_label": True, "label_tag": name}),  # noqa: B023
+            ):
+                with pytest.raises(monailabel_stand_in.HTTPException, match="is no plain name") as told:
+                    refused()
+                assert told.value.status_code == 422
+        with pytest.raises(monailabel_stand_in.HTTPException, match=r"a .json file is no image"):
+            store.add_image("datastore_v2", "tmp.json", {})
+        assert sorted(tmp_path.rglob("*")) == before
+        assert store.add_image("LE_2", le, {}) == "LE_2"
+        assert store.save_label("LE_2", le, "final", {}) == "LE_2"
 
     def test_a_batch_goes_on(self, start, studies):
         app = start(studies)
@@ -406,12 +493,27 @@ class TestApp:
         app.infer({"model": NAME, "image": "1.2"})
         assert len(app.datastore()._client.stored) == 1
 
-    def test_what_is_not_pushed(self, pacs_app, studies):
+    def test_what_is_not_pushed(self, pacs_app, studies, sent, tmp_path):
         assert "start it with --conf push true" in detail(pacs_app(), 403, image="1.2", push=True)
         app = pacs_app(push="true")
-        assert "did not come from the PACS" in detail(app, 409, image=str(studies / "LE.dcm"), push=True)
+        assert "did not come from the PACS" in detail(app, 409, image=sent(studies / "LE.dcm"), push=True)
+        store = app.datastore()
+        with pytest.raises(monailabel_stand_in.HTTPException, match="are those of its PACS"):
+            store.add_image("1.2", str(studies / "LE.dcm"), {})
+        assert store.save_label("1.2", str(studies / "LE.dcm"), "x", {})
+        label = tmp_path / "cache" / "labels" / "x" / "1.2.dcm"
+        assert label.is_file()
+        for image in (str(label), str(tmp_path / "cache" / "1.2"), "labels", "1.*", ["1.2"]):
+            assert detail(app, 404, image=image, push=True) == "there is no image of that name."
+        with pytest.raises(monailabel_stand_in.HTTPException, match="is no plain name"):
+            store.get_label_uri("../1.2", "final")
+        (cached,) = (tmp_path / "cache" / "1.2").iterdir()
+        own = cached.read_bytes()
+        shutil.copy(studies / "LE.dcm", cached)  # of another series
+        assert "did not come from the PACS" in detail(app, 409, image="1.2", push=True)
+        cached.write_bytes(own)
         assert "only a derived object" in detail(app, 422, image="1.2", push=True, result_extension=".png")
-        assert detail(app, 404, image="9.9") == "the DICOMweb server has no series 9.9."
+        assert detail(app, 404, image="9.9") == "there is no image of that name."
         assert app.datastore()._client.stored == []
 
     def test_a_pacs_that_does_not_take_it(self, pacs_app):

@@ -10,11 +10,15 @@ from importlib.metadata import packages_distributions
 
 import pytest
 import torch
+import yaml
 from exported_bundle import CARD, ROOT, tiny_model
+from monai.bundle.scripts import _get_fake_spatial_shape
 
+from bundle.integrations.export.manifest import foreign_files
+from bundle.integrations.federated.card import federated_card
 from bundle.integrations.zoo import code, write, write_zoo_bundle
 from bundle.integrations.zoo.code import LEFT_OUT
-from bundle.integrations.zoo.documents import PLACEHOLDER
+from bundle.integrations.zoo.documents import PLACEHOLDER, document
 from bundle.integrations.zoo.metadata import metadata_of, metadata_problems, scores
 from bundle.integrations.zoo.wording import VERBS, Wording, requirement_names
 from bundle.networks import ResnetGenerator
@@ -52,7 +56,11 @@ class TestFiles:
         assert sorted(path.name for path in export.iterdir()) == sorted(
             ["LICENSE", "configs", "docs", "large_files.yml", "models", "scripts"]
         )
-        assert sorted(path.name for path in (export / "docs").iterdir()) == ["README.md", "data_license.txt"]
+        assert sorted(path.name for path in (export / "docs").iterdir()) == [
+            "README.md",
+            "data_license.txt",
+            "files.txt",
+        ]
         assert sorted(path.name for path in (export / "models").iterdir()) == ["model.json", "model.pt"]
         assert export.name == NAME
         assert (export.parent / f"test_{NAME}.py").is_file()
@@ -118,6 +126,13 @@ class TestTexts:
         assert [
             (path.name, checkout.findall(text)) for path, text in texts(export).items() if checkout.search(text)
         ] == []
+
+    def test_the_readme_that_stays_behind_is_the_projects(self, export):
+        own = re.compile(r"(?<!the project's )(?<![\w/.-])README\.md|No trained weights come with the software")
+        assert [(path.name, own.findall(text)) for path, text in texts(export).items() if own.search(text)] == []
+
+    def test_every_file_is_in_the_list(self, export):
+        assert foreign_files(export) == []
 
     def test_the_headings_of_the_zoo(self, export):
         readme = (export / "docs/README.md").read_text(encoding="utf-8")
@@ -225,6 +240,12 @@ class TestWording:
             ("Measure it: python -m scripts.benchmark train", "Measure it: the project's scripts.benchmark train"),
             ("python -m scripts.reporting", "the project's scripts.reporting"),
             ('pip install -c constraints.txt -e ".[ray]"', "pip install ray"),
+            ("README.md, Your own data", "the project's README.md, Your own data"),
+            ("card; docs/README.md", "card; docs/README.md"),
+            (
+                "No trained weights come with the software.",
+                "No trained weights come with the project's repository.",
+            ),
             ("(docs/explanation/scaling.md)", "(the project's docs/explanation/scaling.md)"),
         ],
     )
@@ -274,6 +295,58 @@ class TestProvenance:
         assert "The model's card names no errors." in readme
         assert json.loads((place / "configs/metadata.json").read_text(encoding="utf-8"))["eval_metrics"] == {}
 
+    def federated(self, folder, *lists, **site):
+        cards = {f"clinic_{number}": CARD | {"datalist": name} | site for number, name in enumerate(lists)}
+        return self.export(folder, **federated_card(cards, dict.fromkeys(cards, 3)))
+
+    def test_of_a_federation(self, tmp_path, caplog):
+        place = self.federated(tmp_path, "CDD-CESM", "CESM phantom", "CDD-CESM")
+        text = (place / "docs/data_license.txt").read_text(encoding="utf-8")
+        readme = (place / "docs/README.md").read_text(encoding="utf-8")
+        assert "\nCDD-CESM, CESM phantom (federated over 3 sites)\nCDD-CESM: Khaled" in text
+        assert "\nLicence: CDD-CESM: Creative Commons" in text
+        assert "; CESM phantom: Apache License" in text
+        assert "cites CDD-CESM" in text
+        assert "Trained on CDD-CESM, CESM phantom (federated over 3 sites). CDD-CESM: Khaled" in readme
+        assert "| datalist | CDD-CESM, CESM phantom (federated over 3 sites) |" in readme
+        assert "federated over 3 sites" in content(place, "metadata.json")["data_source"]
+        documents = [path for path in place.rglob("*") if path.suffix in TEXTS and path.name != "model.json"]
+        assert [path for path in documents if "clinic_" in path.read_text(encoding="utf-8")] == []
+        assert caplog.messages == [
+            f"{place}: models/model.json names the 3 sites of the federated training, and their datalists. Rename them "
+            "there before you publish the model, unless they may be known."
+        ]
+
+    def test_of_a_federation_with_a_study_of_its_own(self, tmp_path, caplog):
+        place = self.federated(tmp_path, "CDD-CESM", "Hospital X", init={"datalist_hash": "77aa"})
+        text = (place / "docs/data_license.txt").read_text(encoding="utf-8")
+        assert "CDD-CESM, a study of a site's own (federated over 2 sites)" in text
+        assert "Licence: not known to the software" in text
+        assert "started from pre-trained networks (datalist 77aa)" in text
+        assert "Hospital X" not in text + (place / "docs/README.md").read_text(encoding="utf-8")
+        assert len(caplog.messages) == 3
+
+
+@pytest.mark.usefixtures("unformatted")
+class TestNative:
+    def test_shapes_steps_and_unit_test(self, tmp_path):
+        place = write_zoo_bundle(tmp_path / "zoo", tiny_model(tmp_path, image_size="native"), name="cesm")
+        formats = content(place, "metadata.json")["network_data_format"]
+        assert (
+            formats["inputs"]["image"]["spatial_shape"]
+            == formats["outputs"]["pred"]["spatial_shape"]
+            == ["4*(n+1)"] * 2
+        )
+        made_up = torch.rand(1, 1, *_get_fake_spatial_shape(["4*(n+1)"] * 2))  # as verify_net_in_out makes it
+        assert ResnetGenerator(**CARD["network"])(made_up).shape == made_up.shape
+        readme = (place / "docs/README.md").read_text(encoding="utf-8")
+        assert "one channel,\nof any size whose sides are multiples of 4, in [0, 1]" in readme
+        assert "\n2. repeat the last row and column until both sides are multiples of 4\n" in readme
+        assert "resize to" not in readme
+        assert "pad with zeros to a square" not in readme
+        test = (tmp_path / "zoo/test_cesm.py").read_text(encoding="utf-8")
+        assert 'self.assertEqual(json.load(file)["image_size"], "native")' in test
+
 
 @pytest.mark.usefixtures("unformatted")
 class TestRefusals:
@@ -302,7 +375,10 @@ class TestRefusals:
         lines = str(refused.value).splitlines()
         assert len(lines) == 4
         assert lines[1] == ("name is 'My bundle', expected small letters, digits and underscores, such as breast_cesm.")
-        assert lines[2] == "weights_url is 'ftp://here', expected the http(s) address of model.pt."
+        assert lines[2] == (
+            "weights_url is 'ftp://here', expected the http(s) address of model.pt: a host, no quotes, backslashes, "
+            "blanks, no user's name."
+        )
         assert lines[3] == f"{tmp_path / 'zoo' / 'My bundle'} exists already. Pass another output, or overwrite."
 
     def test_without_the_repository(self, tmp_path, monkeypatch):
@@ -323,7 +399,8 @@ class TestRefusals:
     def test_an_earlier_export_is_kept_or_replaced_whole(self, tmp_path, monkeypatch):
         model = tiny_model(tmp_path)
         place = write_zoo_bundle(tmp_path / "zoo", model, name="cesm")
-        (place / "mine.txt").write_text("kept")
+        (place / "scripts/__pycache__").mkdir()
+        (place / "scripts/__pycache__/keys.cpython-311.pyc").touch()
         with pytest.raises(ValueError, match=r"cesm and .*test_cesm\.py exists already"):
             write_zoo_bundle(tmp_path / "zoo", model, name="cesm")
 
@@ -331,11 +408,52 @@ class TestRefusals:
             patch.setattr(write, "document", lambda template, **values: 1 / 0)
             with pytest.raises(ZeroDivisionError):
                 write_zoo_bundle(tmp_path / "zoo", model, name="cesm", overwrite=True)
-        assert (place / "mine.txt").read_text() == "kept"
+        assert (place / "scripts/__pycache__").is_dir()
 
         write_zoo_bundle(tmp_path / "zoo", model, name="cesm", overwrite=True)
-        assert not (place / "mine.txt").exists()
+        assert not (place / "scripts/__pycache__").exists()
         assert sorted(path.name for path in (tmp_path / "zoo").iterdir()) == ["cesm", "test_cesm.py"]
+
+    def test_an_earlier_export_with_other_files_in_it_is_kept(self, tmp_path):
+        model = tiny_model(tmp_path)
+        place = write_zoo_bundle(tmp_path / "zoo", model, name="cesm")
+        for name in ("eval/metrics.csv", "models/checkpoint.pt", "models/model.pt"):
+            (place / name).parent.mkdir(exist_ok=True)
+            (place / name).write_text("trained since")
+        with pytest.raises(ValueError, match="did not write") as refused:
+            write_zoo_bundle(tmp_path / "zoo", model, name="cesm", overwrite=True)
+        assert str(refused.value) == (
+            f"{place} holds 3 file(s) that the export did not write: eval/metrics.csv, models/checkpoint.pt, "
+            "models/model.pt. Move them away, or pass another output."
+        )
+        assert (place / "models/model.pt").read_text() == "trained since"
+
+    def test_a_file_in_its_place_is_kept(self, tmp_path):
+        (tmp_path / "cesm").write_text("mine")
+        with pytest.raises(ValueError, match=r"cesm is no folder of an earlier export\. Move it away"):
+            write_zoo_bundle(tmp_path, tiny_model(tmp_path), name="cesm", overwrite=True)
+
+    @pytest.mark.parametrize("inside", ["bundle", "configs/zoo", "scripts"])
+    def test_an_output_inside_of_what_is_exported(self, tmp_path, inside):
+        (tmp_path / "link").symlink_to(ROOT)
+        with pytest.raises(ValueError, match=rf"link/{inside}/cesm lies inside of what is exported\. Pass an output"):
+            write_zoo_bundle(tmp_path / "link" / inside, tmp_path / "none.pt", name="cesm")
+
+    @pytest.mark.parametrize(
+        "url",
+        ['https://x.org/"a\\b', "https://x.org/a b", "https:///model.pt", "https://x.org/a\n", "https://me:pw@x.org/a"],
+    )
+    def test_an_address_that_is_none(self, tmp_path, url):
+        with pytest.raises(ValueError, match=r"weights_url is .*, expected the http"):
+            write_zoo_bundle(tmp_path / "zoo", tmp_path / "none.pt", weights_url=url)
+
+    def test_an_address_is_read_as_it_was_given(self):
+        url = "https://x.org:8080/a?b=1&c=%20d#e"
+        assert write.ADDRESS.fullmatch(url)
+        assert write.ADDRESS.fullmatch(PLACEHOLDER)
+        text = document("large_files.yml.j2", card={"sha256": "1f"}, weights_url=url)
+        assert yaml.safe_load(text)["large_files"][0]["url"] == url
+        assert url in text
 
     def test_without_the_formatters_the_code_stays_as_it_is(self, tmp_path, monkeypatch, caplog):
         monkeypatch.setattr(code.importlib.util, "find_spec", lambda name: None if name == "black" else object())

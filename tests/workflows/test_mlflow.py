@@ -119,7 +119,7 @@ def test_a_resume_goes_on_in_its_run(tracked, trained, study):
     assert found[0].data.params["max_epochs"] == "2"  # a parameter of MLflow cannot change
 
 
-def test_evaluation_and_inference(tracked, trained, study, tmp_path):
+def test_evaluation(tracked, trained, study, tmp_path):
     client, run = tracked
     folder = trained[0]
     workflow(
@@ -140,7 +140,14 @@ def test_evaluation_and_inference(tracked, trained, study, tmp_path):
     assert found.data.tags["model_sha256"] == card["sha256"]
     listed = {item.path for item in client.list_artifacts(found.info.run_id)}
     assert {"metrics.csv", "summary.md", "panel.png"} <= listed
-    inference = str(Path(__file__).parents[2] / "configs/inference.json")
-    weights = str(folder / "models/model.pt")
-    made = workflow([inference], folder, study, "run", "infer", output_dir=str(tmp_path / "out"), ckpt_path=weights)
-    assert made.evaluator.state.epoch == 1
+
+
+@pytest.mark.parametrize("name", ["inference", "inference_dicom"])
+def test_an_inference_refuses_to_be_tracked_and_writes_nothing(name, trained, study, tmp_path):
+    files = [str(Path(__file__).parents[2] / f"configs/{each}.json") for each in dict.fromkeys(["inference", name])]
+    places = {"output_dir": str(tmp_path / "out"), "ckpt_path": str(trained[0] / "models/model.pt")}
+    with pytest.raises(RuntimeError) as caught:
+        workflow([files], trained[0], study, "run", "infer", **places, num_workers=0)
+    text = "inference cannot start, 1 problem(s):\n  1. --tracking: an inference has no loss and no metric to track."
+    assert text in str(caught.value.__cause__)
+    assert not (tmp_path / "out").exists()

@@ -25,4 +25,10 @@ def written_down(speak):
 
 socket.socket.connect = written_down(socket.socket.connect)
 socket.getaddrinfo = written_down(socket.getaddrinfo)
-runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
+try:
+    runpy.run_module("monai.bundle", run_name="__main__", alter_sys=True)
+finally:
+    telemetry = sys.modules.get("mlflow.telemetry")
+    if telemetry is not None and telemetry.get_telemetry_client() is not None:
+        with open(log, "a", encoding="utf-8") as file:
+            print("MLflow's telemetry has a client", file=file)

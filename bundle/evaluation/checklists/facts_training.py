@@ -82,11 +82,12 @@ def epoch_choice(study: Study) -> list[Said]:
     if not warmup or not patience:
         return [NO_RECORD]
     often = "every epoch" if interval in (["1"], []) else f"every {' or '.join(interval)} epochs"
-    early = "no epoch is passed over" if warmup == ["0"] else f"the first {' or '.join(warmup)} are not judged"
+    warms_up = warmup != ["0"]
+    early = f"; the first {' or '.join(warmup)} are not judged" if warms_up else ""
     found: list[Said] = [
         Known(
             f"Kept is the epoch with the lowest mean L1 of virtual against real DES on the validation part, judged "
-            f"after {often}; {early}; a run stops after {' or '.join(patience)} epochs without a better one.",
+            f"after {often}{early}; a run stops after {' or '.join(patience)} epochs without a better one.",
             f"{RECORD}: config#warmup_epochs, patience, val_interval; bundle/handlers/best_model.py",
         )
     ]
@@ -98,7 +99,7 @@ def epoch_choice(study: Study) -> list[Said]:
         found.append(
             Known(
                 f"{last} of {len(kept)} completed runs kept their last epoch: a longer training might have found a "
-                "better one, or the warm-up was never over.",
+                f"better one{', or the warm-up was never over' if warms_up else ''}.",
                 f"{CARD}: epoch; {RECORD}: epochs",
             )
         )

@@ -93,7 +93,8 @@ def fill(name: str, study: Study | None = None) -> Checklist:
 def _row(item: dict[str, Any], study: Study | None) -> Row:
     general = [Known(text, source) for text, source in item.get("software", [])]
     said = dict.fromkeys(one for fact in item["facts"] for one in FACTS[fact](study)) if study is not None else {}
-    known = [one for one in said if isinstance(one, Known)]
+    said_already = {one.text for one in general}
+    known = [one for one in said if isinstance(one, Known) and one.text not in said_already]
     return Row(
         item["number"],
         item["section"],

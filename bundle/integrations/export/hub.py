@@ -9,9 +9,13 @@ import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 
+from ...networks.weights import card_problems
+from .manifest import MODEL, foreign_files, listed
+
 __all__ = ["Upload", "plan_upload", "repo_problems"]
 
-NEEDED = ("LICENSE", "docs/README.md", "configs/metadata.json", "configs/inference.json", "models/model.pt")
+NEEDED = ("LICENSE", "docs/README.md", "configs/metadata.json", "configs/inference.json", MODEL)
+OF_THE_UPLOAD = "README.md"  # which MONAI puts there when it uploads
 
 
 @dataclass(frozen=True)
@@ -21,6 +25,7 @@ class Upload:
     Attributes:
         root: folder of the bundle.
         files: every file that is sent, relative to ``root``, and its bytes.
+        foreign: those of them that the export did not write.
         front_matter: what MONAI puts before the model card, the README.md of the repository.
         command: what uploads.
         visibility: "a private" or "a public".
@@ -29,6 +34,7 @@ class Upload:
 
     root: Path
     files: tuple[tuple[str, int], ...]
+    foreign: tuple[str, ...]
     front_matter: str
     command: str
     visibility: str
@@ -77,13 +83,21 @@ def plan_upload(root: str | os.PathLike, repo: str, version: str, private: bool 
     problems += [
         f"{root} lacks {name}: make the bundle anew with --overwrite." for name in NEEDED if not (root / name).is_file()
     ]
+    if (root / MODEL).is_file():
+        problems += card_problems(root / MODEL)
+    foreign = tuple(name for name in foreign_files(root) if name != OF_THE_UPLOAD)
+    if foreign:
+        problems.append(
+            f"{root} holds {len(foreign)} file(s) that the export did not write, and the upload would send them, "
+            f"images of patients too: {listed(foreign)}. Move them away, or export into another folder."
+        )
     files = tuple(
         (path.relative_to(root).as_posix(), path.stat().st_size) for path in sorted(root.rglob("*")) if path.is_file()
     )
     words = ["--repo", repo, "--name", root.name, "--bundle_dir", str(root.parent), "--version", version]
     command = f"python -m monai.bundle push_to_hf_hub {shlex.join([*words, '--private', str(private)])}"
     visibility = "a private" if private else "a public"
-    return Upload(root, files, _front_matter(root), command, visibility, tuple(problems))
+    return Upload(root, files, foreign, _front_matter(root), command, visibility, tuple(problems))
 
 
 def _front_matter(root: Path) -> str:

@@ -9,7 +9,7 @@ from typing import Any
 from ...handlers.run_record import package_versions
 from ...inference.save import NOTICE
 
-__all__ = ["describe", "preprocessing_in_words"]
+__all__ = ["describe", "preprocessing_in_words", "spatial_shape", "with_spatial_shape"]
 
 
 def describe(card: Mapping[str, Any], bundle: Mapping[str, Any], **versions: str) -> dict[str, Any]:
@@ -24,11 +24,8 @@ def describe(card: Mapping[str, Any], bundle: Mapping[str, Any], **versions: str
         ``bundle`` with the card's image size in its ``network_data_format``, and ``notice``, ``model_sha256``,
         ``input`` and ``output`` (shape, value range, preprocessing in words), ``card``, ``versions``.
     """
-    size, multiple = card["image_size"], 2 ** card["network"].get("num_downsamples", 2)
-    content = copy.deepcopy(dict(bundle))
-    for tensors in content.get("network_data_format", {}).values():
-        for tensor in tensors.values():
-            tensor["spatial_shape"] = [f"{multiple}*n"] * 2 if size == "native" else [size, size]
+    size, multiple = card["image_size"], _multiple(card)
+    content = with_spatial_shape(card, bundle)
     trained = "at the images' native size" if size == "native" else f"at {size} x {size}"
     return content | {
         "notice": card.get("notice", NOTICE),
@@ -53,10 +50,30 @@ def describe(card: Mapping[str, Any], bundle: Mapping[str, Any], **versions: str
     }
 
 
+def _multiple(card: Mapping[str, Any]) -> int:
+    return 2 ** card["network"].get("num_downsamples", 2)
+
+
+def spatial_shape(card: Mapping[str, Any]) -> list[int | str]:
+    """Of a model's input, as MONAI's metadata has it; a native model's sides are multiples, such as ``4*(n+1)``.
+
+    From two on, since instance normalisation takes no single pixel.
+    """
+    return [f"{_multiple(card)}*(n+1)" if card["image_size"] == "native" else card["image_size"]] * 2
+
+
+def with_spatial_shape(card: Mapping[str, Any], bundle: Mapping[str, Any]) -> dict[str, Any]:
+    """A copy of the content of ``metadata.json``, with the model's spatial shape at every tensor."""
+    content = copy.deepcopy(dict(bundle))
+    for tensors in content.get("network_data_format", {}).values():
+        for tensor in tensors.values():
+            tensor["spatial_shape"] = spatial_shape(card)
+    return content
+
+
 def preprocessing_in_words(card: Mapping[str, Any]) -> list[str]:
     """The steps from an LE image on disk to the input, as ``inference.json`` takes them for a model of this card."""
-    size, intensity = card["image_size"], card["intensity"]
-    multiple = 2 ** card["network"].get("num_downsamples", 2)
+    size, intensity, multiple = card["image_size"], card["intensity"], _multiple(card)
     air = "on the side of the air: a left breast on the right, a right breast on the left, a wide image below"
     square = air if card.get("padding", "air") == "air" else "on both sides alike"
     steps = [

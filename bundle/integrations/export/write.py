@@ -107,6 +107,8 @@ def write_export(
                 f"{output} was not written: its images differ from torch's in fp32 by more than they may.\n{told}\n"
                 f"Take another form of {', '.join(FORMS)}, or another version of the {chosen.backend} package."
             )
+        if len(chosen.suffixes) > 1:  # or, cut off here, the earlier file would stand beside other weights
+            output.unlink(missing_ok=True)
         for suffix in reversed(chosen.suffixes):  # the named file last: where it is, the others are
             os.replace(place.with_suffix(suffix), output.with_suffix(suffix))
     return differences

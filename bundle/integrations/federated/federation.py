@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import logging
 import os
+import re
 import warnings
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,8 @@ from monai.fl.utils.constants import ExtraItems
 from monai.fl.utils.exchange_object import ExchangeObject
 
 from ...data.whole_files import write_table
+from ...experiments.check_config import override_problems
+from ...experiments.command_line import CommandLine
 from ...networks.weights import save_weights
 from .average import average_weights
 from .card import federated_card
@@ -27,6 +30,13 @@ __all__ = ["CONFIGS", "federate"]
 logger = logging.getLogger(__name__)
 CONFIGS = ("configs/train.json", "configs/federated.json")
 KEY_METRIC = "val_loss"
+AS_OPTION = re.compile(r"(?<!\S)--")  # overrides are options to the runner, here they are names
+SET_HERE = {
+    "dataset_dir": "each site has its own, the folder that was given for it",
+    "ckpt_dir": "each site has its own, OUTPUT/SITE/models",
+    "output_dir": "each site has its own, OUTPUT/SITE/local and OUTPUT/SITE/global",
+    "max_epochs": "a round has local_epochs epochs",
+}
 
 
 def federate(
@@ -52,7 +62,7 @@ def federate(
         rounds: number of rounds, 1 or more.
         local_epochs: of each round, 1 or more.
         config_files: configs of every site, relative to ``bundle_root``; ``federated.json`` among them.
-        overrides: of the config, for every site.
+        overrides: of the config, for every site, by config id (``gamma``, ``network_def#width``).
         bundle_root: folder of the bundle.
 
     Returns:
@@ -63,9 +73,9 @@ def federate(
             is trained.
     """
     output_dir = Path(output_dir)
-    problems = _problems(sites, output_dir, rounds, local_epochs)
-    places = {} if problems else {site: _places(site, folder, output_dir) for site, folder in sites.items()}
     files = [str(Path(bundle_root, file)) for file in config_files]
+    problems = _problems(sites, output_dir, rounds, local_epochs) + _override_problems(files, overrides)
+    places = {} if problems else {site: _places(site, folder, output_dir) for site, folder in sites.items()}
     for site, place in places.items():
         problems += [f"{site}: {line}" for line in _site_problems(files, {**(overrides or {}), **place})]
     if problems:
@@ -115,7 +125,26 @@ def _problems(sites: Mapping[str, Any], output_dir: Path, rounds: int, local_epo
         problems.append(f"there is {len(sites)} site, expected two or more.")
     if (output_dir / "model.pt").exists() or (output_dir / "rounds.csv").exists():
         problems.append(f"{output_dir} holds an earlier federation. Choose another output folder.")
+    for site, study in sites.items():
+        folder = output_dir / site
+        if folder.resolve() == Path(study).resolve():
+            problems.append(f"{folder} is the study of {site}, and would receive its models. Choose another output.")
+        elif folder.exists() and not (folder.is_dir() and not any(folder.iterdir())):
+            problems.append(
+                f"{folder} is not empty: a federation that was stopped cannot go on, and its curves and models would "
+                "be mixed with the new ones. Choose another output folder, or move this one away."
+            )
     return problems
+
+
+def _override_problems(files: list[str], overrides: Mapping[str, Any] | None) -> list[str]:
+    """Overrides that the configs do not have, or that the federation sets."""
+    if overrides is not None and not isinstance(overrides, Mapping):
+        return [f"overrides is {overrides!r}, expected a dictionary such as {{'gamma': 100}}."]
+    given = {str(name): "$None" if value is None else value for name, value in (overrides or {}).items()}
+    problems = [f"overrides: {name} cannot be set: {reason}." for name, reason in SET_HERE.items() if name in given]
+    line = CommandLine(files, {name.replace("#", "::"): value for name, value in given.items() if name not in SET_HERE})
+    return problems + [f"overrides: {AS_OPTION.sub('', problem)}" for problem in override_problems(line)]
 
 
 def _places(site: str, folder: str | os.PathLike, output_dir: Path) -> dict[str, str]:

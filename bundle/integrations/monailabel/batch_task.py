@@ -10,6 +10,7 @@ from fastapi import HTTPException
 from monailabel.interfaces.tasks.batch_infer import BatchInferTask
 from monailabel.utils.others.generic import remove_file
 
+from .infer_task import wants_push
 from .refused import Refused
 
 __all__ = ["ForgivingBatch"]
@@ -30,7 +31,7 @@ class ForgivingBatch(BatchInferTask):
                 return infer(one, store)
             except HTTPException as error:
                 cause = error.__cause__
-                if isinstance(cause, Refused) and cause.instances and one.get("push"):
+                if isinstance(cause, Refused) and cause.instances and wants_push(one):
                     return {"instances": {uid: pushed({**one, "instance": uid}, store) for uid in cause.instances}}
                 reason = str(error.detail)
             except Exception as error:  # its text may quote a header

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+import re
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from monailabel.datastore.dicom import DICOMWebDatastore
 from monailabel.datastore.local import DataModel, ImageLabelModel, LocalDatastore
 
+from .answered import answered
 from .refused import Refused
+from .safe_names import check_name
 
 if TYPE_CHECKING:
     from pydicom.dataset import Dataset
@@ -18,6 +20,8 @@ if TYPE_CHECKING:
 __all__ = ["ExamStore"]
 
 logger = logging.getLogger(__name__)
+UID = re.compile(r"[0-9]+(\.[0-9]+)*")
+NOT_FROM_HERE = "an image that did not come from the PACS is not pushed to it."
 UP_TO_DATE = 60.0  # seconds that a list of the server's series is used; MONAI Label's own is for two hours
 
 
@@ -50,38 +54,72 @@ class ExamStore(DICOMWebDatastore):
         self._until = 0.0
         super().refresh()
 
+    def knows(self, image_id: Any) -> bool:
+        """Whether it is the Series Instance UID of a series that the server lists, be it that its list is cut short."""
+        if not isinstance(image_id, str) or len(image_id) > 64 or not UID.fullmatch(image_id):
+            return False
+        if image_id in self.list_images():
+            return True
+        found = self._client.search_for_series(search_filters={**self._search_filter, "SeriesInstanceUID": image_id})
+        return any(str(one["0020000E"]["Value"][0]) == image_id for one in found)
+
+    @answered
     def get_image_uri(self, image_id: str) -> str:
+        check_name("the id of the image", image_id)
         try:
-            return super().get_image_uri(image_id)
+            return str(super().get_image_uri(image_id))
         except IndexError:
             raise Refused(f"the DICOMweb server has no series {image_id}.", 404) from None
 
+    @answered
+    def get_label_uri(self, label_id: str, label_tag: str, image_id: str = "") -> str:
+        check_name("the id of the label", label_id)
+        check_name("the tag of the label", label_tag)
+        return str(super().get_label_uri(label_id, label_tag, image_id))
+
+    @answered
+    def add_image(self, image_id: str, image_filename: str, image_info: dict[str, Any]) -> str:
+        raise Refused("the images of this server are those of its PACS: send the file along with the request.", 409)
+
+    @answered
     def save_label(
         self, image_id: str, label_filename: str, label_tag: str, label_info: dict[str, Any], label_id: str = ""
     ) -> str:
         """Keep a result in the cache. MONAI Label's own way is for segmentations: it makes DICOM SEG of some."""
+        check_name("the id of the image", image_id)
+        check_name("the tag of the label", label_tag)
         known = self._datastore.objects
         if image_id not in known:
             known[image_id] = ImageLabelModel(image=DataModel(ext="", info=self._dicom_info(image_id)))
         return LocalDatastore.save_label(self, image_id, label_filename, label_tag, label_info)
 
-    def check_push(self, image: str) -> None:
+    def check_push(self, image_id: str) -> None:
         """Refuse what must not be sent, before it is made.
 
+        Args:
+            image_id: by which the request named its image; "" for a file that came with it.
+
         Raises:
-            Refused: where pushing was not allowed at the start, or the image did not come from this server.
+            Refused: where pushing was not allowed at the start, or the image is no series that this server lists.
         """
         if not self.may_push:
             raise Refused("this server does not push to its PACS: start it with --conf push true.", 403)
-        if Path(self._datastore.image_path()).resolve() not in Path(image).resolve().parents:
-            raise Refused("an image that did not come from the PACS is not pushed to it.", 409)
+        if not self.knows(image_id):
+            raise Refused(NOT_FROM_HERE, 409)
 
-    def push(self, ds: Dataset) -> None:
+    def push(self, ds: Dataset, series: str, image_id: str) -> None:
         """Store a derived object on the server (STOW-RS).
 
+        Args:
+            ds: the object.
+            series: Series Instance UID of the LE object that it was made of.
+            image_id: that of the request.
+
         Raises:
-            Refused: where the server did not confirm that it has it.
+            Refused: where the LE object is of another series, or the server did not confirm that it has it.
         """
+        if series != image_id:
+            raise Refused(NOT_FROM_HERE, 409)
         try:
             told = self._client.store_instances([ds])
         except Exception as error:  # its text may hold the URL of a query, and that a name

@@ -7,13 +7,25 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from monailabel.interfaces.tasks.infer_v2 import InferTask, InferType
-from monailabel.utils.others.generic import strtobool
 
 from .exam_store import ExamStore
 from .refused import Refused
 from .translator import Translator
 
-__all__ = ["VirtualDesTask"]
+__all__ = ["VirtualDesTask", "wants_push"]
+
+
+def wants_push(request: Mapping[str, Any]) -> bool:
+    """Of a request's parameter ``push``.
+
+    Raises:
+        Refused: for what is neither true nor false.
+    """
+    push = request.get("push")
+    text = "false" if push is None else str(push).lower()
+    if not isinstance(push, bool | str | None) or text not in ("true", "false"):
+        raise Refused(f"push is {push!r}, expected true or false.")
+    return text == "true"
 
 
 class VirtualDesTask(InferTask):
@@ -42,23 +54,26 @@ class VirtualDesTask(InferTask):
     def __call__(self, request: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
         began = time.monotonic()
         image, store = str(request.get("image") or ""), self.store()
-        ending = str(request.get("result_extension") or "")
-        push = strtobool(request.get("push") or False)
+        ending, image_id = _text(request, "result_extension"), _text(request, "image_id")
+        push = wants_push(request)
         if push:
             if not isinstance(store, ExamStore):
                 raise Refused("this server has no PACS to push to: start it with --studies http://HOST/dicom-web.", 409)
-            store.check_push(image)
+            store.check_push(image_id)
             if ending not in ("", ".dcm"):
                 raise Refused(f"only a derived object can be pushed: result_extension is {ending!r}, expected .dcm.")
-        made = self.translator(
-            image, ending, str(request.get("instance") or ""), str(request.get("laterality") or "").upper()
-        )
+        made = self.translator(image, ending, _text(request, "instance"), _text(request, "laterality").upper())
         about = made.about | {"label_names": self.labels, "pushed": push}
         if push:
             try:
-                store.push(made.dataset)
+                store.push(made.dataset, made.series, image_id)
             except Refused:
                 made.path.unlink()
                 raise
         about["latencies"] = {"total": round(time.monotonic() - began, 2)}
         return str(made.path), about
+
+
+def _text(request: Mapping[str, Any], key: str) -> str:
+    value = request.get(key)
+    return "" if value is None else str(value)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,15 +13,16 @@ from dicomweb_client.session_utils import create_session_from_user_pass
 from fastapi import HTTPException
 from monailabel.config import settings
 from monailabel.datastore.dicom import DICOMwebClientX
-from monailabel.datastore.local import LocalDatastore
 from monailabel.interfaces.app import MONAILabelApp
 from monailabel.interfaces.tasks.infer_v2 import InferTask
-from monailabel.utils.others.generic import strtobool
+from monailabel.utils.others.generic import remove_file, strtobool
 
 from .batch_task import ForgivingBatch
 from .exam_store import ExamStore
+from .folder_store import FolderStore
 from .infer_task import VirtualDesTask
 from .refused import Refused
+from .safe_names import check_name, sent_along
 from .translator import OPTIONS, Translator
 
 __all__ = ["VirtualDesApp"]
@@ -70,7 +72,7 @@ class VirtualDesApp(MONAILabelApp):
         if self.studies.startswith(("http://", "https://")):
             return self._init_dicomweb_datastore()
         kinds = dict.fromkeys((*settings.MONAI_LABEL_DATASTORE_FILE_EXT, "*.jpeg", "*.dcm"))
-        return LocalDatastore(
+        return FolderStore(
             self.studies,
             extensions=list(kinds),
             auto_reload=settings.MONAI_LABEL_DATASTORE_AUTO_RELOAD,
@@ -95,18 +97,40 @@ class VirtualDesApp(MONAILabelApp):
         return ExamStore(client, {"Modality": "MG"} if wanted == {"Modality": "CT"} else wanted, cache, may_push)
 
     def infer(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
-        """As MONAI Label has it, but a refusal reaches the client, with its reason.
+        """As MONAI Label has it, but of no other images than those of the store and the file that came with the
+        request; and a refusal reaches the client, with its reason.
 
         Raises:
             HTTPException: with the status of the refusal.
         """
+        image = request.get("image")
+        sent = sent_along(image)
         try:
-            made: dict[str, Any] = super().infer(request, datastore)
-        except Refused as error:
-            raise HTTPException(error.status, str(error)) from error
-        except requests.RequestException as error:  # its text may hold the URL of a query, and that a name
-            raise HTTPException(502, f"the DICOMweb server does not answer ({type(error).__name__}).") from None
+            self._check(request, sent)
+            made: dict[str, Any] = super().infer({**request, "image_id": "" if sent else image}, datastore)
+        except Exception as error:
+            if sent:  # MONAI Label deletes it where there is a result
+                remove_file(image)
+            if isinstance(error, Refused):
+                raise HTTPException(error.status, str(error)) from error
+            if isinstance(error, requests.RequestException):  # its text may hold the URL of a query, and that a name
+                raise HTTPException(502, f"the DICOMweb server does not answer ({type(error).__name__}).") from None
+            raise
         return made
+
+    def infer_wsi(self, request: Mapping[str, Any], datastore: Any = None) -> dict[str, Any]:
+        """As :meth:`infer`: MONAI Label would open any path as a whole slide."""
+        return self.infer(request, datastore)
+
+    def _check(self, request: Mapping[str, Any], sent: bool) -> None:
+        """MONAI Label takes whatever exists on the disk for the image, and lets parameters replace the image's id."""
+        image = request.get("image")
+        if not sent and not self.datastore().knows(image):
+            raise Refused("there is no image of that name.", 404)
+        if not sent and os.path.exists(str(image)):  # MONAI Label would take that file or folder
+            raise Refused("the image's id is also a path in the folder where the server was started.", 409)
+        if (tag := request.get("label_tag")) is not None:
+            check_name("label_tag", tag)
 
 
 def _value(text: str) -> Any:

@@ -41,15 +41,20 @@ BUILT = (
     *("synthesis", "form", "making_options", "vendors", "unknown_is_le"),
 )
 NIFTI = (".nii", ".nii.gz")
+# that the reasons begin with where the name of the file has been taken off
+VERBS = ("has", "holds", "is", "was", "could", "does", "gives", "names", "says", "spans", "lies")
 
 
 @dataclass(frozen=True)
 class Translated:
-    """A virtual DES: its file, what a client is told about it, and the derived object, where it is one."""
+    """A virtual DES: its file, what a client is told about it, and the derived object, where it is one, with the Series
+    Instance UID of its LE object.
+    """
 
     path: Path
     about: dict[str, Any]
     dataset: Dataset | None = None
+    series: str = ""
 
 
 class Translator:
@@ -123,14 +128,17 @@ class Translator:
         if ending not in endings:
             why = "" if dicom else "; only a DICOM object says whose image it is"
             raise Refused(f"result_extension is {ending!r}, expected {' or '.join(endings)} for this image{why}.")
+        if side not in ("", "L", "R"):
+            raise Refused(f"laterality is {side!r}, expected L or R.")
         try:
             if dicom:
-                return self._of_object(le_object(source, self.rules, self.unknown_is_le, instance), ending)
+                source = le_object(source, self.rules, self.unknown_is_le, instance)
+                return self._of_object(source, ending)
             return self._of_picture(source, ending, side)
         except Refused:
             raise
         except ValueError as error:
-            raise Refused(str(error).replace(f"{source} ", "")) from error
+            raise Refused(_without_path(str(error), source)) from error
 
     def _of_object(self, source: Path, ending: str) -> Translated:
         item = prepare({"image": str(source), "copies": ()}, self.preprocessing, self.card.get("seen") or {})
@@ -145,7 +153,7 @@ class Translator:
             write(self.postprocessing, {**item, "output": str(made)})
             path = _kept(made, ending)
         about |= {"series_instance_uid": series, "sop_instance_uid": uid}
-        return Translated(path, about, read_dataset(path))
+        return Translated(path, about, read_dataset(path), str(header.get("SeriesInstanceUID") or ""))
 
     def _of_picture(self, source: Path, ending: str, side: str) -> Translated:
         item: dict[str, Any] = {BatchKeys.IMAGE: str(source)} | ({CaseKeys.LATERALITY: side} if side else {})
@@ -183,6 +191,12 @@ def _endings(dicom: bool, source: Path) -> tuple[str, ...]:
     if dicom:
         return (".dcm", ".png", ".nii.gz")
     return (".nii.gz", ".png") if source.name.lower().endswith(NIFTI) else (".png",)
+
+
+def _without_path(reason: str, source: Path) -> str:
+    """What is wrong, said of the image: a client has no use for where the server keeps it."""
+    reason = reason.replace(str(source), "the image")
+    return f"the image {reason}" if reason.split(" ")[0] in VERBS else reason
 
 
 def _first(error: BaseException) -> BaseException:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import json
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ PLACEHOLDER = "https://example.org/SET-THE-ADDRESS-OF/model.pt"
 def _environment() -> Any:
     import jinja2
 
-    return jinja2.Environment(
+    environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(Path(__file__).parent / "templates"),
         undefined=jinja2.StrictUndefined,
         autoescape=False,  # plain texts
@@ -23,6 +24,8 @@ def _environment() -> Any:
         trim_blocks=True,
         lstrip_blocks=True,
     )
+    environment.filters["tojson"] = json.dumps  # for YAML and Python, not for HTML
+    return environment
 
 
 def document(template: str, **values: Any) -> str:

@@ -9,6 +9,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from ..export.metadata import with_spatial_shape
 from .provenance import source_of
 
 __all__ = ["metadata_of", "metadata_problems", "scores"]
@@ -46,7 +47,4 @@ def metadata_of(root: Path, card: Mapping[str, Any], dependencies: Sequence[str]
     source = source_of(card)
     content["data_source"] = f"Trained on {source.name}. {source.about}"
     content["eval_metrics"] = scores(card)
-    tensors = content["network_data_format"]
-    for tensor in (tensors["inputs"]["image"], tensors["outputs"]["pred"]):
-        tensor["spatial_shape"] = [card["image_size"]] * 2
-    return content
+    return with_spatial_shape(card, content)

@@ -6,15 +6,15 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-__all__ = ["Source", "open_questions", "source_of"]
+__all__ = ["Source", "open_questions", "pretraining", "sites", "source_of"]
 
 
 @dataclass(frozen=True)
 class Source:
-    """A data set that models are trained on.
+    """What models are trained on: a data set, or the several of a federated training.
 
     Attributes:
-        name: of its datalist.
+        name: of its datalist; of several, in words.
         about: where it comes from.
         licence: what it may be used for; empty where the software cannot know.
     """
@@ -22,6 +22,22 @@ class Source:
     name: str
     about: str
     licence: str = ""
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        """Names of the data sets."""
+        return (self.name,)
+
+
+@dataclass(frozen=True)
+class Federation(Source):
+    """The data sets of several sites, whose own names stay out."""
+
+    data_sets: tuple[Source, ...] = ()
+
+    @property
+    def lists(self) -> tuple[str, ...]:
+        return tuple(each.name for each in self.data_sets)
 
 
 SOURCES = (
@@ -42,11 +58,37 @@ SOURCES = (
 )
 
 
+KNOWN = {source.name: source for source in SOURCES}
+
+
+def sites(card: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What the card of a federated training says of each site; nothing for another."""
+    return list((card.get("federation") or {}).get("sites") or [])
+
+
 def source_of(card: Mapping[str, Any]) -> Source:
-    """The data set of a model's card; one without a licence where its name is none that is known here."""
+    """The data of a model's card; without a licence where a name is none that is known here.
+
+    Of a federated training those of all sites, without the sites' names and the names of their own studies.
+    """
+    if found := sites(card):
+        own = Source("a study of a site's own", "Known to the site.")
+        return _united(tuple(dict.fromkeys(KNOWN.get(str(site.get("datalist")), own) for site in found)), len(found))
     name = str(card.get("datalist") or "")
-    known = {source.name: source for source in SOURCES}
-    return known.get(name, Source(name or "unknown", "A study of somebody's own." if name else "Its card names none."))
+    return KNOWN.get(name, Source(name or "unknown", "A study of somebody's own." if name else "Its card names none."))
+
+
+def _united(data_sets: tuple[Source, ...], number: int) -> Source:
+    about = " ".join(f"{each.name}: {each.about.rstrip('.')}." for each in data_sets)
+    licence = "; ".join(f"{each.name}: {each.licence}" for each in data_sets)
+    name = f"{', '.join(each.name for each in data_sets)} (federated over {number} sites)"
+    return Federation(name, about, licence if all(each.licence for each in data_sets) else "", data_sets)
+
+
+def pretraining(card: Mapping[str, Any]) -> list[str]:
+    """Hashes of the datalists of the pre-trained networks that the model, or a site, started from."""
+    found = [each["init"] for each in (card, *sites(card)) if each.get("init")]
+    return list(dict.fromkeys(str(init.get("datalist_hash") or "unknown") for init in found))
 
 
 def open_questions(card: Mapping[str, Any]) -> list[str]:
@@ -54,6 +96,6 @@ def open_questions(card: Mapping[str, Any]) -> list[str]:
     source, questions = source_of(card), []
     if not source.licence:
         questions.append(f"the licence of the data that the model was trained on ({source.name})")
-    if card.get("init"):
+    if pretraining(card):
         questions.append("the data, and its licence, of the pre-training that the model started from")
     return questions
