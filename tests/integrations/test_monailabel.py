@@ -447,6 +447,12 @@ class TestApp:
         for image in (old, link, str(other), str(other.parent), f"{other.parent}/../{other.parent.name}/{other.name}"):
             assert detail(app, 404, image=image) == "there is no image of that name."
 
+    def test_a_refused_upload_is_deleted(self, start, studies, sent):
+        upload = sent(studies / "LE.dcm")
+        with pytest.raises(monailabel_stand_in.HTTPException, match="is no plain name"):
+            start(studies).datastore().add_image("../pwned", upload, {})
+        assert not Path(upload).exists()
+
     def test_no_upload_leaves_the_folder(self, start, studies, tmp_path):
         shutil.copytree(studies, tmp_path / "studies")
         app, le = start(tmp_path / "studies"), str(studies / "LE.dcm")
