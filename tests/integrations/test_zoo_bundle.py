@@ -7,6 +7,7 @@ import json
 import re
 import sys
 from importlib.metadata import packages_distributions
+from pathlib import Path
 
 import pytest
 import torch
