@@ -7,7 +7,6 @@ import json
 import re
 import sys
 from importlib.metadata import packages_distributions
-from pathlib import Path
 
 import pytest
 import torch
@@ -123,7 +122,7 @@ class TestTexts:
     def test_nothing_of_a_checkout(self, export):
         checkout = re.compile(
             r"\bmake (?:quickstart|test|prove|lint)|pip install -[ce]|constraints\.txt|pip install \.|"
-            + re.escape(str(Path(__file__).parents[2]))
+            + re.escape(str(ROOT))
         )
         assert [
             (path.name, checkout.findall(text)) for path, text in texts(export).items() if checkout.search(text)
