@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 from pathlib import Path
 
@@ -12,6 +13,12 @@ import torch
 matplotlib.use("Agg")
 ROOT = Path(__file__).parents[1]
 SHARED_DATA = Path(os.environ.get("CESM_SHARED_DATA", ROOT.parent / "shared" / "data"))
+
+
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_to_free():
+    """What other runtimes leave is freed here: a forked process that frees an OpenVINO model hangs."""
+    gc.collect()
 
 
 @pytest.fixture
