@@ -28,7 +28,8 @@ quickstart: $(VENV)/.installed
 	@echo "Look at eval/quickstart/panel.png (LE | DES | virtual DES | error) and at eval/quickstart/virtual_des/."
 
 test: $(VENV)/.installed-dev
-	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) -m "not slow" --cov=bundle --cov-report=term:skip-covered --cov-fail-under=90
+	OMP_NUM_THREADS=1 $(PY) -m pytest -n $(JOBS) -m "not slow and not forks" --cov=bundle --cov-report=
+	OMP_NUM_THREADS=1 $(PY) -m pytest -m "forks and not slow" --cov=bundle --cov-append --cov-report=term:skip-covered --cov-fail-under=90
 
 # the long forms of the tests: every kill, full sizes, real data
 prove: $(VENV)/.installed-dev

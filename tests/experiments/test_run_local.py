@@ -390,6 +390,7 @@ def test_two_calls_at_once_are_refused(runs, plan):
         runs()
 
 
+@pytest.mark.forks
 def test_ctrl_c_stops_the_runs_and_they_wait_again(runs, monkeypatch):
     monkeypatch.setenv("FAKE_SECONDS", "30")
     process = started(runs)

@@ -259,6 +259,7 @@ class TestRandAlignedAffined:
         assert torch.equal(outs[0], outs[1])
         assert not torch.equal(outs[0], chains[0](landmarks(16))["le"])
 
+    @pytest.mark.forks
     @pytest.mark.parametrize("workers", [0, 2])
     def test_seeded_through_a_data_loader(self, workers):
         def epoch():

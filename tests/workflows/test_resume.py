@@ -78,6 +78,7 @@ def test_every_kill(kill_at, study, straight, tmp_path, run_bundle):
     assert_same_end(straight, tmp_path)
 
 
+@pytest.mark.forks
 def test_a_finished_run_can_be_resumed_and_stays_what_it_was(study, straight, tmp_path, run_bundle):
     before = {name: (straight / "models" / name).read_bytes() for name in ("model.pt", "checkpoint.pt")}
     run_bundle("training", "--config_file", config_files("train.json", "resume.json"), *_arguments(study, straight))
