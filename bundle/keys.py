@@ -43,7 +43,7 @@ class OutputKeys:
 
 
 class LossTerms:
-    """Terms of Eq 7; each appears in an output as ``loss_<term>``, weighted as it enters the sum."""
+    """Terms of Eq 7 and of further losses; each appears in an output as ``loss_<term>``, weighted as in the sum."""
 
     ADVERSARIAL_DES = "adversarial_des"
     ADVERSARIAL_LE = "adversarial_le"
@@ -51,6 +51,9 @@ class LossTerms:
     IDENTITY = "identity"
     LESION_CYCLE = "lesion_cycle"
     LESION_IDENTITY = "lesion_identity"
+    PAIRED = "paired"  # G(x) against y; not of the paper, as the next two
+    PAIRED_LE = "paired_le"  # F(y) against x
+    STRUCTURAL = "structural"  # one minus the structural similarity of G(x) and y
 
 
 class MetaKeys:

@@ -107,9 +107,10 @@ class CycleGanEvaluator(Evaluator):
             with self.mode(self.disc_des), self.mode(self.disc_le), autocast:
                 verdict_des = self.inferer(images[OutputKeys.VIRTUAL_DES], self.disc_des)
                 verdict_le = self.inferer(images[OutputKeys.VIRTUAL_LE], self.disc_le)
-            self.state.loss_terms = self.objective.generator_terms(
-                self.state.output, verdict_des.to(batch[BatchKeys.LE].dtype), verdict_le.to(batch[BatchKeys.LE].dtype)
-            )
+            precise = batch[BatchKeys.LE].dtype
+            verdict_des, verdict_le = verdict_des.to(precise), verdict_le.to(precise)
+            self.state.verdicts = {OutputKeys.VIRTUAL_DES: verdict_des, OutputKeys.VIRTUAL_LE: verdict_le}
+            self.state.loss_terms = self.objective.generator_terms(self.state.output, verdict_des, verdict_le)
             self.fire_event(CycleGanEvents.GENERATOR_LOSS_COMPLETED)
         losses = {f"loss_{name}": term for name, term in self.state.loss_terms.items()}
         losses[OutputKeys.LOSS] = torch.stack(list(self.state.loss_terms.values())).sum()

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from ignite.engine import Engine
 from monai.engines import Trainer, default_metric_cmp_fn
+from monai.engines.utils import IterationEvents
 from monai.inferers import Inferer, SimpleInferer
 from torch import nn
-from torch.nn.parallel import DistributedDataParallel
 from torch.optim import Optimizer
 
 from ..keys import BatchKeys, OutputKeys
 from ..losses import CycleGanLoss
 from .events import CycleGanEvents
 from .image_pool import ImagePool
+from .micro_batches import AUTOCAST_TYPES, COMPILE_MODES, MicroBatches, check_machine, unwrapped
 from .prepare_batch import prepare_cesm_batch
 
 __all__ = ["AUTOCAST_TYPES", "COMPILE_MODES", "CycleGanTrainer", "translate", "unwrapped"]
-
-COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
-AUTOCAST_TYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
-
-
-def unwrapped(network: nn.Module) -> nn.Module:
-    """The network itself, without the wrapper that synchronises its gradients."""
-    return network.module if isinstance(network, DistributedDataParallel) else network
 
 
 def apply_to_two(
@@ -69,13 +61,15 @@ def translate(
     return {key: image.to(le.dtype) for key, image in images.items()}
 
 
-class CycleGanTrainer(Trainer):
+class CycleGanTrainer(MicroBatches, Trainer):
     """Trains the two generators, then the two discriminators, on each batch (Eqs 1-4 of arXiv 2505.03018).
 
     One iteration: freeze the discriminators, make the six images, fire GENERATOR_FORWARD_COMPLETED, put the terms of
     Eq 4 into ``state.loss_terms``, fire GENERATOR_LOSS_COMPLETED (where handlers add terms), sum, backward, step; then
     the same for the discriminators on the detached fakes. ``state.output`` ends as one flat dictionary: the batch, the
-    six images, ``loss_<term>`` for each term as it entered the sum, ``loss``, ``loss_disc_des`` and ``loss_disc_le``.
+    six images, ``loss_<term>`` for each term as it entered the sum, ``loss``, ``loss_disc_des`` and ``loss_disc_le``;
+    then MONAI's MODEL_COMPLETED fires. At the LOSS events ``state.verdicts`` holds what the discriminators said, each
+    (B, 1, H', W') under the key of the image that it judges (``fake_des``, ``fake_le`` in the second step).
 
     Args:
         device: where to train.
@@ -136,14 +130,7 @@ class CycleGanTrainer(Trainer):
         to_kwargs: dict | None = None,
     ) -> None:
         device = torch.device(device)
-        if precision not in AUTOCAST_TYPES:
-            raise ValueError(f"precision is {precision!r}, expected one of {', '.join(AUTOCAST_TYPES)}.")
-        if precision == "fp16" and device.type != "cuda":
-            raise ValueError(f"precision fp16 needs a CUDA device, but the device is {device}: take bf16 or fp32.")
-        if micro_batch_size is not None and micro_batch_size < 1:
-            raise ValueError(f"micro_batch_size is {micro_batch_size}, expected 1 or more, or null.")
-        if compile is not None and compile not in COMPILE_MODES:
-            raise ValueError(f"compile is {compile!r}, expected null or one of {', '.join(COMPILE_MODES)}.")
+        check_machine(device, precision, micro_batch_size, compile)
         # everything that handlers may ask for must stand before the base class attaches them
         self.gen_le_to_des, self.gen_des_to_le = gen_le_to_des, gen_des_to_le
         self.disc_des, self.disc_le = disc_des, disc_le
@@ -194,6 +181,18 @@ class CycleGanTrainer(Trainer):
             "disc_le": unwrapped(self.disc_le),
         }
 
+    @property
+    def optimizers(self) -> dict[str, Optimizer]:
+        return {"generators": self.generator_optimizer, "discriminators": self.discriminator_optimizer}
+
+    @property
+    def scalers(self) -> dict[str, torch.amp.GradScaler]:
+        return {"generators": self.generator_scaler, "discriminators": self.discriminator_scaler}
+
+    @property
+    def pools(self) -> dict[str, ImagePool]:
+        return {"des": self.pool_des, "le": self.pool_le}
+
     def _iteration(self, engine: Engine, batchdata: dict[str, torch.Tensor]) -> dict[str, torch.Tensor]:
         if batchdata is None:
             raise ValueError("there is no batch for this iteration: the data loader is empty.")
@@ -205,6 +204,7 @@ class CycleGanTrainer(Trainer):
         images, generator_losses = self._generator_step(batch)
         discriminator_losses = self._discriminator_step(batch, images)
         self.state.output = {**batch, **images, **generator_losses, **discriminator_losses}
+        self.fire_event(IterationEvents.MODEL_COMPLETED)
         return self.state.output
 
     def _generator_step(self, batch: dict[str, torch.Tensor]) -> tuple[dict, dict]:
@@ -223,9 +223,9 @@ class CycleGanTrainer(Trainer):
                 verdict_des = self.inferer(images[OutputKeys.VIRTUAL_DES], disc_des)
                 verdict_le = self.inferer(images[OutputKeys.VIRTUAL_LE], disc_le)
             dtype = part[BatchKeys.LE].dtype
-            self.state.loss_terms = self.objective.generator_terms(
-                self.state.output, verdict_des.to(dtype), verdict_le.to(dtype)
-            )
+            verdict_des, verdict_le = verdict_des.to(dtype), verdict_le.to(dtype)
+            self.state.verdicts = {OutputKeys.VIRTUAL_DES: verdict_des, OutputKeys.VIRTUAL_LE: verdict_le}
+            self.state.loss_terms = self.objective.generator_terms(self.state.output, verdict_des, verdict_le)
             self.fire_event(CycleGanEvents.GENERATOR_LOSS_COMPLETED)
             self._backward(self.generator_scaler, share, losses, total=OutputKeys.LOSS)
             self.fire_event(CycleGanEvents.GENERATOR_BACKWARD_COMPLETED)
@@ -244,6 +244,7 @@ class CycleGanTrainer(Trainer):
         losses: dict[str, torch.Tensor] = {}
         for part, share in self._micro_batches({**batch, **fakes}, self.disc_des, self.disc_le):
             dtype = part[BatchKeys.LE].dtype
+            self.state.output = part  # before the discriminators are asked: a handler may show them the lesion map
             with self._autocast():
                 verdicts_des = apply_to_two(
                     part[BatchKeys.DES], part["fake_des"], self.disc_des, self.inferer, self.batched_calls
@@ -251,11 +252,12 @@ class CycleGanTrainer(Trainer):
                 verdicts_le = apply_to_two(
                     part[BatchKeys.LE], part["fake_le"], self.disc_le, self.inferer, self.batched_calls
                 )
-            self.state.output = part
             self.fire_event(CycleGanEvents.DISCRIMINATOR_FORWARD_COMPLETED)
+            of_des, of_le = ([verdict.to(dtype) for verdict in pair] for pair in (verdicts_des, verdicts_le))
+            self.state.verdicts = dict(zip(("des", "fake_des", "le", "fake_le"), of_des + of_le, strict=True))
             self.state.loss_terms = {
-                "disc_des": self.objective.discriminator_term(*(verdict.to(dtype) for verdict in verdicts_des)),
-                "disc_le": self.objective.discriminator_term(*(verdict.to(dtype) for verdict in verdicts_le)),
+                "disc_des": self.objective.discriminator_term(*of_des),
+                "disc_le": self.objective.discriminator_term(*of_le),
             }
             self.fire_event(CycleGanEvents.DISCRIMINATOR_LOSS_COMPLETED)
             self._backward(self.discriminator_scaler, share, losses)
@@ -264,46 +266,3 @@ class CycleGanTrainer(Trainer):
         self.discriminator_scaler.update()
         self.fire_event(CycleGanEvents.DISCRIMINATOR_MODEL_COMPLETED)
         return losses
-
-    def _autocast(self) -> torch.autocast:
-        dtype = AUTOCAST_TYPES[self.precision]
-        return torch.autocast(self.state.device.type, dtype=dtype, enabled=dtype is not None)
-
-    def _micro_batches(
-        self, batch: dict[str, torch.Tensor], *networks: nn.Module
-    ) -> Iterator[tuple[dict[str, torch.Tensor], float]]:
-        """Slices of the batch with their share of it; wrapped networks synchronise gradients on the last one alone."""
-        pairs = len(batch[BatchKeys.LE])
-        whole = pairs if self.state.device.type == "cuda" else 1
-        size = self.micro_batch_size or whole
-        weight = 1.0 if self.batch_weight is None else self.batch_weight(self._batch_number())
-        for start in range(0, pairs, size):
-            part = {key: tensor[start : start + size] for key, tensor in batch.items()}
-            with _unsynchronised(networks if start + size < pairs else ()):
-                yield part, weight * len(part[BatchKeys.LE]) / pairs
-
-    def _batch_number(self) -> int:
-        """Of the batch under way within its epoch, from 0."""
-        return (self.state.iteration - 1) % int(self.state.epoch_length or 1)
-
-    def _backward(
-        self, scaler: torch.amp.GradScaler, share: float, losses: dict[str, torch.Tensor], total: str | None = None
-    ) -> None:
-        """Backward through the sum of ``state.loss_terms``; adds this micro-batch's share of each to ``losses``."""
-        terms = self.state.loss_terms
-        loss = torch.stack(list(terms.values())).sum()
-        scaler.scale(loss * share).backward()
-        named = {f"loss_{name}": term for name, term in terms.items()}
-        if total is not None:
-            named[total] = loss
-        for name, term in named.items():
-            losses[name] = losses.get(name, torch.zeros_like(term)).detach() + share * term.detach()
-
-
-@contextmanager
-def _unsynchronised(networks: Sequence[nn.Module]) -> Iterator[None]:
-    with ExitStack() as stack:
-        for network in networks:
-            if isinstance(network, DistributedDataParallel):
-                stack.enter_context(network.no_sync())
-        yield

@@ -73,7 +73,8 @@ class FailureMonitor:
 
     def iteration_completed(self, engine: Engine) -> None:
         output: Any = engine.state.output
-        self._losses.add({name: output[name] for name in (OutputKeys.LOSS_DISC_DES, OutputKeys.LOSS_DISC_LE)})
+        names = (OutputKeys.LOSS_DISC_DES, OutputKeys.LOSS_DISC_LE)  # a training without discriminators has neither
+        self._losses.add({name: output[name] for name in names if name in output})
 
     def judge_discriminators(self, engine: Engine) -> None:
         for name, mean in self._losses.means().items():

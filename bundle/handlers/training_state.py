@@ -13,6 +13,7 @@ from typing import Any
 import torch
 from ignite.engine import Engine, Events
 
+from ..engines.paired_trainer import PairedTrainer
 from ..engines.trainer import CycleGanTrainer
 from ..networks.weights import save_bytes
 
@@ -20,14 +21,15 @@ __all__ = ["TrainingState", "checkpoint_data"]
 
 logger = logging.getLogger(__name__)
 FORMAT = 1
+AnyTrainer = CycleGanTrainer | PairedTrainer
 IMPLEMENTATION = ("fused", "foreach", "capturable")  # of an optimiser: how it works, not what it does
 
 
 class TrainingState:
     """Writes ``checkpoint.pt`` atomically after every epoch and resumes from it, bit-identically on the CPU.
 
-    It holds the four networks, both optimisers, both gradient scalers, both image pools, the epoch, the state of every
-    further part that has one, and the hash of the data. It loads under ``torch.load(weights_only=True)``. Attach it
+    It holds the trainer's networks, optimisers, gradient scalers and image pools, the epoch, the state of every further
+    part that has one, and the hash of the data. It loads under ``torch.load(weights_only=True)``. Attach it
     first, so that the other handlers start from what it restores; it saves after all of them.
 
     Args:
@@ -36,8 +38,9 @@ class TrainingState:
         data_hash: of the datalist and fold; a resume on other data is refused.
         datalist_hash: of the datalist alone; a start from a checkpoint of another split of the same list is refused.
         resume: go on from ``checkpoint.pt`` of ``ckpt_dir``.
-        init_checkpoint: another run's ``checkpoint.pt`` to start from (stage 2): all four networks and, with
-            ``init_optimizers``, both optimisers' moments; the learning rate is this run's own. Not used by a resume.
+        init_checkpoint: another run's ``checkpoint.pt`` to start from (stage 2): all its networks and, with
+            ``init_optimizers``, its optimisers' moments; the learning rate is this run's own. Of a trainer with other
+            networks those that both have are taken, and no moments. Not used by a resume.
         init_optimizers: take over the optimisers' moments too.
         interval: epochs between saves; the last epoch is always saved.
     """
@@ -67,7 +70,7 @@ class TrainingState:
     def attach(self, engine: Engine) -> None:
         engine.add_event_handler(Events.STARTED, self.started)
 
-    def started(self, engine: CycleGanTrainer) -> None:
+    def started(self, engine: AnyTrainer) -> None:
         if self.resume:
             self._resume(engine)
         elif self.init_checkpoint is not None:
@@ -77,7 +80,7 @@ class TrainingState:
             engine.add_event_handler(Events.COMPLETED, self.save)
             self._saves = True
 
-    def save(self, engine: CycleGanTrainer) -> None:
+    def save(self, engine: AnyTrainer) -> None:
         whole_epochs = engine.state.iteration == engine.state.epoch * engine.state.epoch_length
         if not whole_epochs or engine.state.epoch == self._saved_epoch or engine.state.rank != 0:
             return  # half an epoch cannot be resumed; the state after the one before it is on the disk
@@ -88,9 +91,9 @@ class TrainingState:
             "data_hash": self.data_hash,
             "datalist_hash": self.datalist_hash,
             "networks": {name: network.state_dict() for name, network in engine.networks.items()},
-            "optimizers": {name: part.state_dict() for name, part in self._optimizers(engine).items()},
-            "scalers": {name: part.state_dict() for name, part in self._scalers(engine).items()},
-            "pools": {"des": engine.pool_des.state_dict(), "le": engine.pool_le.state_dict()},
+            "optimizers": {name: part.state_dict() for name, part in engine.optimizers.items()},
+            "scalers": {name: part.state_dict() for name, part in engine.scalers.items()},
+            "pools": {name: pool.state_dict() for name, pool in engine.pools.items()},
             "parts": {name: part.state_dict() for name, part in self.parts.items()},
         }
         buffer = io.BytesIO()
@@ -98,36 +101,42 @@ class TrainingState:
         save_bytes(self.path, buffer.getvalue())
         self._saved_epoch = engine.state.epoch
 
-    def _resume(self, engine: CycleGanTrainer) -> None:
+    def _resume(self, engine: AnyTrainer) -> None:
         state = self._read(self.path, "Start without --resume, or point --ckpt_dir at the run.")
         if state["data_hash"] != self.data_hash:
             raise ValueError(
                 f"{self.path} was trained on other data (hash {state['data_hash'][:12]}..., now "
                 f"{self.data_hash[:12]}...). Resume with the data of that run, or choose another --ckpt_dir."
             )
-        self._load_networks(engine, state, self.path)
-        for name, optimizer in self._optimizers(engine).items():
+        if engine.networks.keys() != state["networks"].keys():
+            raise ValueError(
+                f"{self.path} is of another kind of training (its networks are {', '.join(state['networks'])}, this "
+                f"config's {', '.join(engine.networks)}). Resume with the config of that run."
+            )
+        self._load_networks(engine, state, self.path, engine.networks)
+        for name, optimizer in engine.optimizers.items():
             _take_over(optimizer, state["optimizers"][name], settings=IMPLEMENTATION)
-        for name, scaler in self._scalers(engine).items():
+        for name, scaler in engine.scalers.items():
             if state["scalers"][name]:  # empty where the run was not one in fp16
                 scaler.load_state_dict(state["scalers"][name])
-        for name, pool in (("des", engine.pool_des), ("le", engine.pool_le)):
+        for name, pool in engine.pools.items():
             images = [image.to(engine.state.device) for image in state["pools"][name]["images"]]
             pool.load_state_dict({**state["pools"][name], "images": images})
-        lacking = [name for name in self.parts if name not in state["parts"]]
+        later = ("copy_monitor",)  # parts that checkpoints of earlier versions do not have, and that may start anew
+        lacking = [name for name in self.parts if name not in state["parts"] and name not in later]
         if lacking:
             raise ValueError(
                 f"{self.path} lacks the state of {', '.join(lacking)}. Resume with the config of that run."
             )
-        for name, part in self.parts.items():
-            part.load_state_dict(state["parts"][name])
+        for name in self.parts.keys() & state["parts"].keys():
+            self.parts[name].load_state_dict(state["parts"][name])
         engine.state.epoch = self._saved_epoch = state["epoch"]
         # counted in this run's batches: with another batch size Ignite would take the rest for half an epoch
         length = engine.state.epoch_length
         engine.state.iteration = state["iteration"] if length is None else state["epoch"] * length
         logger.info(f"going on after epoch {state['epoch']} of {self.path}")
 
-    def _initialise(self, engine: CycleGanTrainer) -> None:
+    def _initialise(self, engine: AnyTrainer) -> None:
         path = Path(str(self.init_checkpoint))
         state = self._read(path, "Pass the checkpoint.pt that the pre-training wrote.")
         same_list = bool(self.datalist_hash) and state.get("datalist_hash") == self.datalist_hash
@@ -136,11 +145,14 @@ class TrainingState:
                 f"{path} was trained on another split of this datalist: its training patients may stand in this "
                 "run's validation or test part. Take the folds and --fold of that training."
             )
-        self._load_networks(engine, state, path)
-        if self.init_optimizers:
-            for name, optimizer in self._optimizers(engine).items():
+        shared = engine.networks.keys() & state["networks"].keys()
+        same_networks = engine.networks.keys() == state["networks"].keys()
+        self._load_networks(engine, state, path, shared)
+        if self.init_optimizers and same_networks:
+            for name, optimizer in engine.optimizers.items():
                 _take_over(optimizer, state["optimizers"][name])
-        logger.info(f"started from epoch {state['epoch']} of {path}")
+        taken = "" if same_networks else f" ({', '.join(sorted(shared))} alone: it is of another kind of training)"
+        logger.info(f"started from epoch {state['epoch']} of {path}{taken}")
 
     @staticmethod
     def _read(path: Path, step: str) -> dict[str, Any]:
@@ -151,26 +163,20 @@ class TrainingState:
         except (RuntimeError, EOFError, pickle.UnpicklingError) as error:
             raise ValueError(f"{path} cannot be read as a checkpoint. {step}") from error
         if not isinstance(state, dict) or state.get("format") != FORMAT:
-            raise ValueError(f"{path} is no checkpoint of four networks (a model.pt holds one generator). {step}")
+            raise ValueError(f"{path} is no checkpoint of a training (a model.pt holds one generator). {step}")
         return state
 
     @staticmethod
-    def _load_networks(engine: CycleGanTrainer, state: Mapping[str, Any], path: Path) -> None:
+    def _load_networks(engine: AnyTrainer, state: Mapping[str, Any], path: Path, names: Collection[str]) -> None:
         for name, network in engine.networks.items():
+            if name not in names:
+                continue
             try:
                 network.load_state_dict(state["networks"][name])
             except RuntimeError as error:
                 raise ValueError(
                     f"{path} holds another {name} than this config builds: use the width, depth and options of its run."
                 ) from error
-
-    @staticmethod
-    def _optimizers(engine: CycleGanTrainer) -> dict[str, torch.optim.Optimizer]:
-        return {"generators": engine.generator_optimizer, "discriminators": engine.discriminator_optimizer}
-
-    @staticmethod
-    def _scalers(engine: CycleGanTrainer) -> dict[str, torch.amp.GradScaler]:
-        return {"generators": engine.generator_scaler, "discriminators": engine.discriminator_scaler}
 
 
 def _take_over(

@@ -1,4 +1,5 @@
-"""The objective of the paper: Eq 4 for the engine, Eqs 5 and 6 for the handler."""
+"""The objective of the paper, Eq 4 for the engine and Eqs 5 and 6 for a handler, and the error of a registered pair."""
 
 from .cyclegan import CycleGanLoss
 from .lesion import LesionL1Loss
+from .paired import PairedL1Loss

@@ -16,7 +16,8 @@ class LesionL1Loss(nn.Module):
     lesion of each image, gives 0 for an image without one, and then averages over the batch.
 
     Shapes:
-        pred, target: (B, 1, H, W), range [0, 1]; seg: (B, 1, H, W), {0, 1}; returns a scalar.
+        pred, target: (B, 1, H, W), range [0, 1]; seg: (B, 1, H, W), {0, 1}; weights: of the images, (B,), or None for
+        1 each; returns a scalar.
 
     Raises:
         ValueError: for an unknown reduction, or when the three shapes differ.
@@ -28,12 +29,16 @@ class LesionL1Loss(nn.Module):
             raise ValueError(f"reduction is {reduction!r}, expected 'image' or 'lesion'.")
         self.reduction = reduction
 
-    def forward(self, pred: torch.Tensor, target: torch.Tensor, seg: torch.Tensor) -> torch.Tensor:
+    def forward(
+        self, pred: torch.Tensor, target: torch.Tensor, seg: torch.Tensor, weights: torch.Tensor | None = None
+    ) -> torch.Tensor:
         if not pred.shape == target.shape == seg.shape:
             raise ValueError(
                 f"pred {tuple(pred.shape)}, target {tuple(target.shape)}, seg {tuple(seg.shape)}: must be of one shape."
             )
         masked = seg * (pred - target).abs()
+        if weights is not None:
+            masked = weights.view(-1, 1, 1, 1) * masked
         if self.reduction == "image":
             return masked.mean()
         pixels = seg.flatten(1).sum(dim=1)

@@ -260,7 +260,7 @@ def test_a_checkpoint_that_is_missing_or_none_is_refused(tmp_path, stage, step):
 
     assert said(FileNotFoundError) == f"there is no checkpoint {path}. {step}"
     save_weights(path, make_networks()["gen_le_to_des"], {})
-    assert said(ValueError) == f"{path} is no checkpoint of four networks (a model.pt holds one generator). {step}"
+    assert said(ValueError) == f"{path} is no checkpoint of a training (a model.pt holds one generator). {step}"
     for content in (b"", b"no pickle at all", path.read_bytes()[:1000]):
         path.write_bytes(content)
         assert said(ValueError) == f"{path} cannot be read as a checkpoint. {step}"
