@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
+import torch
 from ignite.engine import Engine
 
 from ..engines.events import CycleGanEvents
@@ -24,7 +26,8 @@ class LesionLossHandler:
     Eq 4, which ``gamma = 0`` equals.
 
     Args:
-        gamma: extra weight of a lesion pixel; the paper runs 35 and 100.
+        gamma: extra weight of a lesion pixel; the paper runs 35 and 100. Or a rule that gives it for each image, (B,),
+            when called with the maps of a batch, such as :class:`bundle.handlers.AreaGamma`.
         lambda_cycle, lambda_identity: the weights of the unmasked terms, 10 and 5 in the paper.
         reduction: "image" (the paper) or "lesion", see :class:`bundle.losses.LesionL1Loss`.
 
@@ -34,12 +37,12 @@ class LesionLossHandler:
 
     def __init__(
         self,
-        gamma: float,
+        gamma: float | Callable[[torch.Tensor], torch.Tensor],
         lambda_cycle: float = 10.0,
         lambda_identity: float = 5.0,
         reduction: str = "image",
     ) -> None:
-        if min(gamma, lambda_cycle, lambda_identity) < 0:
+        if min(0 if callable(gamma) else gamma, lambda_cycle, lambda_identity) < 0:
             raise ValueError(
                 f"gamma {gamma}, lambda_cycle {lambda_cycle} and lambda_identity {lambda_identity} must be 0 or more."
             )
@@ -55,9 +58,12 @@ class LesionLossHandler:
         state: Any = engine.state
         images = state.output
         le, des, seg = images[BatchKeys.LE], images[BatchKeys.DES], images[BatchKeys.SEG]
-        cycle = self.loss(images[OutputKeys.CYCLE_DES], des, seg) + self.loss(images[OutputKeys.CYCLE_LE], le, seg)
-        identity = self.loss(images[OutputKeys.IDENTITY_DES], des, seg) + self.loss(
-            images[OutputKeys.IDENTITY_LE], le, seg
-        )
-        state.loss_terms[LossTerms.LESION_CYCLE] = self.gamma * self.lambda_cycle * cycle
-        state.loss_terms[LossTerms.LESION_IDENTITY] = self.gamma * self.lambda_identity * identity
+        gamma, weights = (1.0, self.gamma(seg)) if callable(self.gamma) else (self.gamma, None)
+
+        def error(image: str, reference: torch.Tensor) -> torch.Tensor:
+            return self.loss(images[image], reference, seg, weights)
+
+        cycle = error(OutputKeys.CYCLE_DES, des) + error(OutputKeys.CYCLE_LE, le)
+        identity = error(OutputKeys.IDENTITY_DES, des) + error(OutputKeys.IDENTITY_LE, le)
+        state.loss_terms[LossTerms.LESION_CYCLE] = gamma * self.lambda_cycle * cycle
+        state.loss_terms[LossTerms.LESION_IDENTITY] = gamma * self.lambda_identity * identity

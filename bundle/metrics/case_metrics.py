@@ -78,9 +78,9 @@ class CaseMetrics(Metric):
         images: Mapping[str, torch.Tensor],
         areas: Mapping[str, torch.Tensor],
     ) -> list[dict[str, Any]]:
-        des = images[BatchKeys.DES]
+        des, le = images[BatchKeys.DES], images[BatchKeys.LE]
         has_seg = areas["lesion"].flatten(1).any(dim=1).tolist()
-        values = {name: column(prediction, des, areas).cpu().tolist() for name, column in self.columns.items()}
+        values = {name: column(prediction, des, le, areas).cpu().tolist() for name, column in self.columns.items()}
         rows = []
         for place in range(len(des)):
             row: dict[str, Any] = {key: _item(batch, key, place) for key in _CASE_COLUMNS}

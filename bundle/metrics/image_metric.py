@@ -53,4 +53,4 @@ class ImageMetric(RegressionMetric):
 
     def _compute_metric(self, y_pred: torch.Tensor, y: torch.Tensor) -> torch.Tensor:
         des, le, seg = y.split(1, dim=1)
-        return self.column(y_pred, des, regions(le, seg))[:, None]
+        return self.column(y_pred, des, le, regions(le, seg))[:, None]

@@ -16,7 +16,7 @@ from bundle.data import datalist, deidentified_folder
 from bundle.data.exam_objects import read_object
 from bundle.data.exam_tables import exams_table
 from bundle.experiments.plan import State
-from bundle.handlers import FailureMonitor
+from bundle.handlers import CopyMonitor, FailureMonitor
 from bundle.inference import exam_folder
 from bundle.integrations.federated.card import federated_card
 from bundle.integrations.pacs.pull import COLUMNS as PULLED
@@ -205,12 +205,17 @@ class TestTheFiles:
 def test_warnings_that_pages_name_are_given():
     """Of a training in which everything goes wrong."""
     metrics = {"val_lesion_l1": 0.9, "val_background_l1": 0.1, "val_background_bias": 0.5}
-    monitor = FailureMonitor(SimpleNamespace(state=SimpleNamespace(metrics=metrics)))
+    for region in ("lesion", "background"):
+        metrics |= {f"val_{region}_le_correlation_virtual": 1.0, f"val_{region}_le_correlation_real": 0.2}
+    evaluator = SimpleNamespace(state=SimpleNamespace(metrics=metrics))
+    monitor, copy_monitor = FailureMonitor(evaluator), CopyMonitor(evaluator)
     engine = SimpleNamespace(state=SimpleNamespace(epoch=1, output={"loss_disc_des": 0.0, "loss_disc_le": 0.0}))
     monitor.iteration_completed(engine)
     monitor.judge_discriminators(engine)
     monitor.judge_validation(engine)
-    given = {name.removesuffix("_disc_des").removesuffix("_disc_le") for name in monitor.warned}
+    copy_monitor.judge_validation(engine)
+    warned = [*monitor.warned, *copy_monitor.warned]
+    given = {name.removesuffix("_disc_des").removesuffix("_disc_le") for name in warned}
     text = "\n".join(page.read_text(encoding="utf-8") for page in DOCUMENTS)
     told = re.findall(r"warn[^|.(]*\(((?:`\w+`(?:, )?)+)\)", text)
     assert {name for names in told for name in re.findall(r"\w+", names)} == given

@@ -20,6 +20,7 @@ ENHANCEMENT = [
     *("lesion_contrast_real", "lesion_contrast_virtual", "lesion_cnr_real", "lesion_cnr_virtual"),
     *("enhancement_missed", "invented_count", "invented_area"),
 ]
+COPYING = [f"{region}_le_correlation_{which}" for region in ("lesion", "background") for which in ("real", "virtual")]
 
 
 def named_batch(seed: int, pairs: int = 2, size: int = 48, **kwargs) -> dict:
@@ -63,7 +64,7 @@ def test_a_row_an_image_in_the_order_of_the_data():
     assert {row["model"] for row in metrics.rows} == {"virtual_des"}
     areas = ["", "breast_", "lesion_", "ring_", "background_"]
     columns = [f"{area}{name}" for area in areas for name in QUANTITIES]
-    assert list(metrics.rows[0]) == [*CASE, "model", "has_seg", *columns, *ENHANCEMENT, "background_bias"]
+    assert list(metrics.rows[0]) == [*CASE, "model", "has_seg", *columns, *ENHANCEMENT, "background_bias", *COPYING]
     assert [metrics.rows[0][key] for key in CASE] == ["10", "p", "L", "CC"]
 
 

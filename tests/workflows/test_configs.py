@@ -80,6 +80,48 @@ def test_training_configs(names, gamma, study, tmp_path):
     assert record["provenance"]["data_hash"] == card["data_hash"]
 
 
+BEYOND = {
+    "paired": {"loss_paired"},
+    "structural": {"loss_structural"},
+    "lesion_discriminator_concatenate": set(),
+    "lesion_discriminator_weight": {"loss_adversarial_lesion", "loss_disc_des_lesion", "loss_disc_le_lesion"},
+    "lesion_discriminator_crops": {"loss_adversarial_crops", "loss_disc_crops"},
+    "gamma_by_area": {"loss_lesion_cycle", "loss_lesion_identity"},
+    "gamma_by_ratio": {"loss_lesion_cycle", "loss_lesion_identity"},
+    "gamma_by_dual": {"loss_lesion_cycle", "loss_lesion_identity"},
+    "averaged": set(),
+    "resize": set(),
+    "pool_decay": set(),
+}
+OF_THE_PAPER = {"gamma_0", "gamma_35", "gamma_100"}
+
+
+def test_every_ablation_is_tried():
+    overlays = {path.stem for path in (ROOT / "configs/ablation").glob("*.json")}
+    assert overlays == OF_THE_PAPER | set(BEYOND) | {"lesion_weighted"}
+
+
+@pytest.mark.parametrize("name", BEYOND)
+def test_an_ablation_beyond_the_paper_trains(name, study, tmp_path):
+    workflow = _trained(["train.json", f"ablation/{name}.json"], study, tmp_path)
+    found = {key for key in workflow.trainer.state.output if key.startswith("loss")}
+    plain = {f"loss_{term}" for term in ("adversarial_des", "adversarial_le", "cycle", "identity")}
+    paper = {"loss_lesion_cycle", "loss_lesion_identity"} if workflow.parser.get_parsed_content("gamma") else set()
+    assert found == plain | paper | BEYOND[name] | {"loss", "loss_disc_des", "loss_disc_le"}
+    card = json.loads((tmp_path / "models/model.json").read_text())
+    assert card["method"] == name
+    generator = ResnetGenerator(width=4, num_blocks=1, upsample=card["network"]["upsample"])
+    generator.load_state_dict(torch.load(tmp_path / "models/model.pt", weights_only=True))  # LE alone goes in
+
+
+def test_a_stack_of_overlays_trains(study, tmp_path):
+    names = ["baselines/resnet_l1.json", "ablation/lesion_weighted.json", "ablation/structural.json"]
+    workflow = _trained(["train.json", *names, "ablation/averaged.json"], study, tmp_path)
+    output = workflow.trainer.state.output
+    assert {key for key in output if key.startswith("loss")} == {"loss", "loss_paired", "loss_structural"}
+    assert workflow.trainer.objective.lesion_weight == 10
+
+
 def test_the_fast_overlay_takes_the_device_that_is_told(study, tmp_path):
     first = _trained(["train.json", "fast.json"], study, tmp_path / "first", device="cpu")
     assert first.trainer.precision == "bf16"
