@@ -1,7 +1,7 @@
 """The paper's protocol in one command: ``python -m scripts.cross_validate --dataset_dir DIR --output RUNS``.
 
-Stage 1 once, stage 2 for each gamma and fold, an evaluation of each test part, then tables and report. Calling it again
-goes on where it stopped.
+Stage 1, stage 2 for each gamma or other method, seed and fold, an evaluation of each test part, then tables and report.
+Calling it again goes on where it stopped.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ from tqdm.auto import tqdm
 from bundle.data.whole_files import write_json
 from bundle.experiments.attempt import LOG_FILE, RESUME_CONFIG, Workplace
 from bundle.experiments.check_plan import config_of
-from bundle.experiments.choice import CHOICE_FILE, choose_gamma
+from bundle.experiments.choice import CHOICE_FILE, choose_model
 from bundle.experiments.estimate import as_time, seconds_left, seconds_per_epoch, under_way
 from bundle.experiments.measured_step import Measured
-from bundle.experiments.plan import PLAN_FILE, Plan, State, command_of
+from bundle.experiments.plan import PLAN_FILE, Plan, Run, State, command_of
 from bundle.experiments.plan_folder import take_up, working_on
 from bundle.experiments.protocol import build_plan
 from bundle.experiments.run_local import local_runs
@@ -37,6 +37,7 @@ from .command_line import call
 
 ROOT = Path(__file__).resolve().parents[1]
 LAST_LINES = 12
+TRIAL, SHORTEST = 12.0, 3.0  # seconds of all trials of a step, and of one at least
 
 
 def cross_validate(
@@ -62,6 +63,10 @@ def cross_validate(
     gpus_per_run: float | None = None,
     measured: str | None = None,
     ray_address: str | None = None,
+    methods: Any = (),
+    method_overrides: Any = None,
+    seeds: Any = 0,
+    init_checkpoint: str | None = None,
 ) -> None:
     """Cross-validate, or go on with it: each run is a process of monai.bundle, and plan.json knows how far it is.
 
@@ -69,7 +74,7 @@ def cross_validate(
         dataset_dir: data of stage 2, with datalist.json and folds.json.
         output: folder of the plan, the runs and the report.
         pretrain_dir: data of stage 1 (gamma 0, its fold 0); without it stage 2 starts from scratch.
-        gammas: weights of the masked losses, such as 0,35,100.
+        gammas: weights of the masked losses, such as 0,35,100; "[]" for none beside --methods.
         folds: all, or some such as 0,1,2.
         config_file: overlays of configs/train.json, such as configs/quickstart.json.
         overrides: of the config, for every run, such as "{'max_epochs': 20, 'network_def#width': 16}".
@@ -88,6 +93,12 @@ def cross_validate(
         gpus_per_run: part of a GPU that Ray reserves for a run, such as 0.25; null asks for one where there is any.
         measured: JSON of "python -m scripts.benchmark train" on such a GPU; as many runs as its memory holds share one.
         ray_address: of a cluster; null starts Ray on this machine.
+        methods: overlays of other methods, a row of the tables each, such as "['configs/baselines/resnet_l1.json']";
+            they are laid over those of --config_file. A list within the list is laid one over the other.
+        method_overrides: for the runs of a method alone, such as "{'resnet_l1': {'max_epochs': 40}}".
+        seeds: of the trainings of stage 2, such as 0,1,2; the tables then hold the mean over the seeds of each image.
+        init_checkpoint: what trainings start from instead of a stage 1, a path with {name}, {fold} and {seed} as
+            needed, such as "former/{name}/fold_{fold}/models/checkpoint.pt".
     """
     if backend not in ("local", "ray"):
         raise ValueError(f"backend is {backend!r}, expected local or ray.")
@@ -108,14 +119,16 @@ def cross_validate(
         )
     if seconds_per_epoch is not None and not 0 < seconds_per_epoch < float("inf"):
         raise ValueError(f"seconds_per_epoch is {seconds_per_epoch!r}, expected a number above 0.")
-    if overrides is not None and not isinstance(overrides, dict):
-        raise ValueError(f"overrides is {overrides!r}, expected a mapping. Write --overrides \"{{'max_epochs': 20}}\".")
+    examples = {"overrides": "{'max_epochs': 20}", "method_overrides": "{'resnet_l1': {'max_epochs': 20}}"}
+    for name, given in (("overrides", overrides), ("method_overrides", method_overrides)):
+        if given is not None and not isinstance(given, dict):
+            raise ValueError(f'{name} is {given!r}, expected a mapping. Write --{name} "{examples[name]}".')
     folder = Path(output).resolve()
     plan = build_plan(
         folder,
         dataset_dir,
         pretrain_dir,
-        gammas=_as_list(gammas),
+        gammas=[] if gammas in (None, "none") else _as_list(gammas),
         folds=None if folds == "all" else _as_list(folds),
         config_files=_as_list(config_file),
         overrides=(overrides or {}) | ({} if device is None else {"device": device}),
@@ -123,6 +136,10 @@ def cross_validate(
         detectability=detectability,
         root=ROOT,
         here=backend == "local",
+        methods=_as_list(methods),
+        method_overrides=method_overrides,
+        seeds=_as_list(seeds),
+        init_checkpoint=init_checkpoint,
     )
     cpus = cpus_per_run or max(1, (os.cpu_count() or 1) // jobs)
     peak = None if measured is None else _peak_bytes(measured, plan)
@@ -215,35 +232,45 @@ def _print_plan(plan: Plan, jobs: int) -> None:
 
 
 def _print_time(plan: Plan, per_epoch: float | None, jobs: int, cpus: int) -> None:
-    trainings = {run.stage: run for run in plan if run.run_id == "training"}
-    told = {stage: seconds_per_epoch(plan, stage) for stage in trainings}
+    trainings = {(run.stage, run.method): run for run in plan if run.run_id == "training"}
+    told = {kind: seconds_per_epoch(plan, *kind) for kind in trainings}
     evaluated = any(run.run_id == "evaluating" and run.state == State.DONE for run in plan)
     measured_all = evaluated and all(seconds is not None for seconds in told.values())
-    pace = _tried(plan, cpus) if per_epoch is None and not measured_all else None
-    for stage, training in trainings.items():
+    paces = _tried(plan, cpus) if per_epoch is None and not measured_all else {}
+    for (stage, method), training in trainings.items():
+        pace = paces.get(method)
         if per_epoch is not None:
             said = f"{per_epoch:.1f} s, as given"
-        elif (measured := told[stage]) is not None:
+        elif (measured := told[stage, method]) is not None:
             said = f"{measured:.1f} s, as the runs took that are done"
         else:
             said = "unknown" if pace is None else f"about {pace.epoch(training):.1f} s, an estimate"
-        print(f"an epoch of stage {stage} takes: {said}")
-    foreseen = {} if pace is None else {run.name: pace.seconds(run) for run in plan}
+        print(f"an epoch of stage {stage}{f' of {method}' if method else ''} takes: {said}")
+    foreseen = {run.name: paces[run.method].seconds(run) for run in plan if run.method in paces}
     left = seconds_left(plan, per_epoch, foreseen, at_once=jobs)
-    if pace is not None:
-        print(f"the estimate is from {pace.source}, at the present load of this machine; starts are not counted")
+    for source in dict.fromkeys(pace.source for pace in paces.values()):
+        print(f"the estimate is from {source}, at the present load of this machine; starts are not counted")
     print(f"time left: {'unknown' if left is None else f'at most about {as_time(left)}'}")
 
 
-def _tried(plan: Plan, cpus: int) -> Pace | None:
-    first, test = (next(run for run in plan if run.run_id == run_id) for run_id in ("training", "evaluating"))
+def _tried(plan: Plan, cpus: int) -> dict[str | None, Pace]:
+    """By method, None for the paper's."""
+    firsts: dict[str | None, dict[str, Run]] = {}
+    for run in plan:
+        firsts.setdefault(run.method, {}).setdefault(run.run_id, run)
+    pairs = {method: own for method, own in firsts.items() if len(own) == 2}  # a plain stage 1 alone is not evaluated
     try:
         # as the processes of runs take it
-        return try_out(first, test, ROOT, threads=None if "OMP_NUM_THREADS" in os.environ else cpus)
+        threads = None if "OMP_NUM_THREADS" in os.environ else cpus
+        seconds = max(SHORTEST, TRIAL / len(pairs))
+        return {
+            method: try_out(own["training"], own["evaluating"], ROOT, threads=threads, seconds=seconds)
+            for method, own in pairs.items()
+        }
     except (RuntimeError, OSError, ValueError) as error:
         cause = error.__cause__ or error
         print(f"a step could not be tried here ({type(cause).__name__}: {cause}). Pass --seconds_per_epoch for a time.")
-        return None
+        return {}
 
 
 def _quoted(argument: str) -> str:
@@ -253,7 +280,7 @@ def _quoted(argument: str) -> str:
 
 
 def _finish(plan: Plan, report: bool) -> bool:
-    """What stands at the end: the choice of gamma, the report, and all that failed; True where nothing did."""
+    """What stands at the end: the choice of a model, the report, and all that failed; True where nothing did."""
     failed = [run for run in plan if run.state == State.FAILED]
     for run in failed:
         log = plan.folder / run.name / LOG_FILE
@@ -268,9 +295,10 @@ def _finish(plan: Plan, report: bool) -> bool:
     if failed:
         print("The same call goes on from here.")
         return False
-    choice = choose_gamma(plan.folder)
+    choice = choose_model(plan.folder)
     write_json(plan.folder / CHOICE_FILE, choice)
-    print(f"gamma chosen on validation data: {choice['gamma']} by {choice['key']} ({plan.folder / CHOICE_FILE})")
+    what = "gamma" if "model" not in choice else "model"
+    print(f"{what} chosen on validation data: {choice[what]} by {choice['key']} ({plan.folder / CHOICE_FILE})")
     return _report(plan.folder) if report else True
 
 

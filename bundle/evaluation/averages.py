@@ -94,7 +94,7 @@ def fold_summary(
 
 
 def parts_tested(table: pd.DataFrame) -> pd.DataFrame:
-    """What each model was tested on: ``model gamma folds patients images with_lesion``."""
+    """What each model was tested on: ``model gamma folds patients images with_lesion``, ``seeds`` if it has several."""
     groups = table.groupby("model", sort=False)
     counts = {
         "gamma": groups["gamma"].first(),
@@ -104,4 +104,6 @@ def parts_tested(table: pd.DataFrame) -> pd.DataFrame:
     }
     if "has_seg" in table:
         counts["with_lesion"] = groups["has_seg"].sum().astype(int)
+    if "seeds" in table:
+        counts["seeds"] = groups["seeds"].max().astype("Int64")
     return pd.DataFrame(counts).reset_index()

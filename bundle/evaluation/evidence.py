@@ -12,10 +12,11 @@ from .averages import fold_summary, parts_tested
 from .models import CYCLEGAN, comparable, models_of
 from .paper_tables import BREAST, LESION, PAPER, paper_table
 from .ranking import exemplary_patients
+from .seeds import seed_summary
 from .shared_images import shared_images
 from .statistics import equivalence, intervals, paired_test
 from .strata import strata
-from .tables import FLOORS, LEADING
+from .tables import DESCRIBING, FLOORS
 
 __all__ = ["CLAIM", "evidence"]
 
@@ -36,7 +37,8 @@ def evidence(
     """Everything that the report says in numbers.
 
     Args:
-        table: all runs' metrics.csv of stage 2, one below the other (``case_id`` and ``patient_id`` read as text).
+        table: all runs' metrics.csv of stage 2, one below the other (``case_id`` and ``patient_id`` read as text), with
+            a column ``seed`` where models were trained with several.
         cases: those of the datalist, for the strata.
         reference: the model that the others are held against in the equivalence test.
         metrics: columns that are tested and stratified; those that the table does not have are left out.
@@ -59,6 +61,7 @@ def evidence(
         - ``equivalence``: of the background L1 of every model with the reference
         - ``agreement``: Bland-Altman figures of the lesion contrast
         - ``strata``: by density, lesion size, view and source
+        - ``seeds``: mean and SD over the seeds of a model, where there are several
         - ``exemplary``: best, median and worst patients of every model, with the real lesion contrast of the image
           shown
 
@@ -68,7 +71,7 @@ def evidence(
     judged = comparable(table)
     rows = shared_images(judged).table
     models, floors = models_of(rows), [name for name in models_of(rows, floors=True) if name in FLOORS.values()]
-    quantities = [column for column in rows.columns if column not in LEADING and rows[column].notna().any()]
+    quantities = [column for column in rows.columns if column not in DESCRIBING and rows[column].notna().any()]
     tested = [metric for metric in metrics if metric in quantities]
     ranked_by = ranked_by if ranked_by in quantities else "l1"
     bootstrap: dict[str, Any] = {"resamples": resamples, "seed": seed}
@@ -88,6 +91,7 @@ def evidence(
         [equivalence(rows, "background_l1", model, reference, share=share) for model in held]
     )
     found["agreement"] = agreement(rows, **bootstrap) if {REAL, VIRTUAL} <= set(quantities) else pd.DataFrame()
+    found["seeds"] = seed_summary(table, tested, set(rows["case_id"]))
     found["strata"] = strata(rows, tested, cases, **bootstrap)
     exemplary = _stacked(
         exemplary_patients(rows, ranked_by, model).assign(model=model, metric=ranked_by)

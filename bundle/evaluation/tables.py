@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-__all__ = ["FLOORS", "SUMMARY", "as_markdown", "less_is_better", "metrics_table", "summary_table"]
+__all__ = ["DESCRIBING", "FLOORS", "SUMMARY", "as_markdown", "less_is_better", "metrics_table", "summary_table"]
 
 FLOORS = {"floor_le": "DES := LE", "floor_constant": "constant inside the breast"}
 # column -> heading
@@ -22,6 +22,7 @@ SUMMARY = {
 ERRORS, QUALITIES = ("mse", "l1", "error"), ("psnr", "ssim", "vif")  # the last word of a column
 FINDINGS = ("enhancement_missed", "invented_count", "invented_area")  # errors too
 LEADING = ("case_id", "patient_id", "laterality", "view", "fold", "model", "gamma", "has_seg")
+DESCRIBING = (*LEADING, "seed", "seeds")  # columns of a table of several runs that hold no quantity
 
 
 def less_is_better(column: str) -> bool | None:

@@ -12,6 +12,7 @@ import torch.distributed as dist
 
 from ..data.folds import PARTS, fold_items
 from ..data.provenance import fold_hash
+from ..inference.save import NOTICE
 from ..networks.weights import card_problems, read_card
 from .check_config import config_problems
 from .check_data import data_problems
@@ -147,14 +148,37 @@ def _trainings(card: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
 
 
 def check_inference(settings: Mapping[str, Any], command_line: CommandLine | None = None) -> None:
-    """Check an inference: overrides, the model and its card, the folder of images.
+    """Check an inference: overrides, the model and its card, the folder of images; log which weights it takes.
 
     Raises:
         ValueError: with every problem; a SystemExit with the same text where the runner's command line is known.
     """
-    problems = config_problems(settings, command_line) + _model_problems(settings)
+    of_model = {**settings, "num_downsamples": _num_downsamples(settings["ckpt_path"])}
+    problems = config_problems(of_model, command_line) + _model_problems(settings)
     if settings.get("save_execute_config", False) is not False:  # the runner has changed it
         problems.insert(0, "--tracking: an inference has no loss and no metric to track. Leave it out.")
     if _are_paths(settings["dataset_dir"]) and not Path(settings["dataset_dir"]).is_dir():
         problems.append(f"there is no folder {settings['dataset_dir']}. Pass --dataset_dir IMAGES.")
     _raise_if(problems, "inference", command_line)
+    if _world()[0] == 0:
+        logger.info(_about_model(settings["ckpt_path"]))
+
+
+def _num_downsamples(model: Any) -> int:
+    """How often the model's generator halves an image; the paper's 2 where no card says it."""
+    try:
+        network = read_card(model)["network"]
+        return int(network.get("num_downsamples", 2))
+    except (AttributeError, KeyError, TypeError, ValueError):  # said by ``card_problems``
+        return 2
+
+
+def _about_model(model: str | os.PathLike) -> str:
+    """Which weights an inference takes, whose they are, and what their images are not."""
+    card = read_card(model)
+    said = [f"weights {model}: {card.get('name', 'without a name')}, sha256 {card['sha256'][:12]}"]
+    if "licence" in card:
+        said.append(f"licence {card['licence']}")
+    if data := card.get("data"):
+        said.append("trained on " + ", ".join(data[key] for key in ("name", "licence", "attribution") if data.get(key)))
+    return f"{'; '.join(text.rstrip('.') for text in said)}. {card.get('notice', NOTICE).rstrip('.')}."

@@ -36,18 +36,20 @@ def _command_line(run: Run, root: Path) -> CommandLine:
 def plan_problems(plan: Plan, root: Path, here: bool = True) -> list[str]:
     """Problems of the configs that runs are made of; and tells the trainings of the plan how many epochs they have.
 
+    Runs of a method are told the gamma of its overlays, too.
+
     Args:
-        plan: whose runs differ in fold, gamma and places alone where they have the same configs.
+        plan: whose runs differ in fold, seed, gamma and places alone where they have the same configs and method.
         root: the repository.
         here: whether the runs are to be on this machine; else its devices do not matter.
     """
     from .check_config import config_problems
 
     problems: dict[str, None] = {}
-    epochs: dict[tuple[str, ...], Any] = {}
+    found_of: dict[tuple[str | None, ...], dict[str, Any]] = {}
     for run in plan:
         files = tuple(run.config_files)
-        if files not in epochs:
+        if (run.method, *files) not in found_of:
             try:
                 settings = _settings(run, root)
             except Exception as error:  # an expression may raise anything
@@ -56,9 +58,14 @@ def plan_problems(plan: Plan, root: Path, here: bool = True) -> list[str]:
                 settings = None
             line = _command_line(run, root)
             found = config_problems(settings, line, here=here) if settings is not None else []
-            problems |= dict.fromkeys(found)
-            epochs[files] = (settings or {}).get("max_epochs")
-        run.max_epochs = epochs[files] if run.run_id == "training" and isinstance(epochs[files], int) else None
+            whose = f"method {run.method}: " if run.method else ""
+            problems |= {whose + problem: None for problem in found if problem not in problems}
+            found_of[run.method, *files] = settings or {}
+        settings = found_of[run.method, *files]
+        epochs = settings.get("max_epochs")
+        run.max_epochs = epochs if run.run_id == "training" and isinstance(epochs, int) else None
+        if run.method and run.stage == 2:
+            run.gamma = settings.get("gamma") or 0
     return list(problems)
 
 

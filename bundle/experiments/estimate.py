@@ -14,9 +14,13 @@ from .plan import Plan, Run, State
 __all__ = ["as_time", "seconds_left", "seconds_per_epoch", "under_way"]
 
 
-def seconds_per_epoch(plan: Plan, stage: int) -> float | None:
-    """Mean over the trainings of a stage that went through at the first attempt; None where there is none."""
-    measured = [run.seconds / run.epochs for run in _measured(plan) if run.stage == stage and run.epochs]
+def seconds_per_epoch(plan: Plan, stage: int, method: str | None = None) -> float | None:
+    """Mean over the trainings of a stage and method that went through at the first attempt; None where there is none.
+
+    The paper's method at any gamma is ``method`` None.
+    """
+    alike = [run for run in _measured(plan) if (run.stage, run.method) == (stage, method)]
+    measured = [run.seconds / run.epochs for run in alike if run.epochs]
     return sum(measured) / len(measured) if measured else None
 
 
@@ -31,9 +35,9 @@ def seconds_left(
 
     Args:
         plan: some of whose runs may be done.
-        per_epoch: seconds of a training's epoch; None measures it, each stage by itself.
-        foreseen: seconds of a run by its name, for what was not measured; without it a stage that was not measured goes
-            by the other one and its number of pairs, and an evaluation takes an epoch.
+        per_epoch: seconds of a training's epoch; None measures it, each stage and method by itself.
+        foreseen: seconds of a run by its name, for what was not measured; without it a stage or method that was not
+            measured goes by the others and its number of pairs, and an evaluation takes an epoch.
         at_once: runs at a time.
     """
     done = [run.seconds for run in plan if run.run_id == "evaluating" and run.state == State.DONE]
@@ -42,8 +46,8 @@ def seconds_left(
     for run in plan:
         if run.state == State.DONE:
             continue
-        epoch = per_epoch if per_epoch is not None else seconds_per_epoch(plan, run.stage)
-        of_other, known = _by_the_other_stage(run, plan), (foreseen or {}).get(run.name)
+        epoch = per_epoch if per_epoch is not None else seconds_per_epoch(plan, run.stage, run.method)
+        of_other, known = _by_other_trainings(run, plan), (foreseen or {}).get(run.name)
         if run.run_id == "evaluating":
             told = [per_evaluation, known, epoch, of_other]
         else:
@@ -55,7 +59,7 @@ def seconds_left(
     return total / at_once
 
 
-def _by_the_other_stage(run: Run, plan: Plan) -> float | None:
+def _by_other_trainings(run: Run, plan: Plan) -> float | None:
     """Seconds of an epoch, as if each pair took as long as in the trainings that are done."""
     others = _measured(plan)
     pairs = sum(sum(other.pairs.values()) * (other.epochs or 0) for other in others)

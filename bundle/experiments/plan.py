@@ -35,7 +35,8 @@ class Run:
     """One process of ``python -m monai.bundle run``.
 
     Attributes:
-        name: such as ``gamma_35/fold_0`` or ``gamma_35/fold_0/eval``, and its folder below the plan's.
+        name: such as ``gamma_35/fold_0``, ``resnet_l1/seed_1/fold_0`` or ``gamma_35/fold_0/eval``, and its folder below
+            the plan's.
         run_id: what the runner is to run, ``training`` or ``evaluating``.
         stage: 1 pre-trains, 2 goes on from there.
         gamma, fold: of the training; an evaluation has those of its model.
@@ -48,6 +49,8 @@ class Run:
         seconds: that its attempts took; those that ended with the whole program are not counted.
         began, ended: of the last attempt, as ISO 8601.
         reason: why it failed.
+        method: of the training, as an overlay names it; None is the paper's.
+        seed: of the training; 0 leaves it to the config where the study has this seed alone.
     """
 
     name: str
@@ -67,8 +70,11 @@ class Run:
     began: str = ""
     ended: str = ""
     reason: str = ""
+    method: str | None = None
+    seed: int = 0
 
 
+LATER = {"method": None, "seed": 0}  # fields that plans from before them do not have: written where they say something
 PROGRESS = ("state", "attempts", "seconds", "epochs", "began", "ended", "reason")  # what a run has, beside what it is
 
 
@@ -126,7 +132,7 @@ class Plan:
 
     def write(self) -> None:
         """Write ``plan.json``, whole or not at all."""
-        runs = [asdict(run) | {"command": ["python", "-m", "monai.bundle", *command_of(run)]} for run in self]
+        runs = [_as_record(run) | {"command": ["python", "-m", "monai.bundle", *command_of(run)]} for run in self]
         write_json(self.folder / PLAN_FILE, {"format": FORMAT, "protocol": self.protocol, "runs": runs})
 
     @classmethod
@@ -171,6 +177,10 @@ class Plan:
                     setattr(run, name, getattr(before[run.name], name))
             if run.state != State.DONE:
                 run.state, run.reason = State.WAITING, ""
+
+
+def _as_record(run: Run) -> dict[str, Any]:
+    return {name: value for name, value in asdict(run).items() if name not in LATER or value != LATER[name]}
 
 
 def _leaves(value: Any, path: str = "") -> Iterator[tuple[str, Any]]:

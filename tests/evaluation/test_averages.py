@@ -27,8 +27,14 @@ class TestNames:
             ("seg_cyclegan", 0.5, "Seg-CycleGAN g=0.5"),
             ("floor_le", NAN, "DES := LE"),
             ("floor_constant", 35.0, "constant inside the breast"),
-            ("paired", 10.0, "paired g=10"),
-            ("paired", NAN, "paired"),
+            ("mine", 10.0, "mine g=10"),
+            ("mine", 0.0, "mine"),
+            ("mine", NAN, "mine"),
+            ("paired", 0.0, "CycleGAN + paired L1"),
+            ("paired", 35.0, "Seg-CycleGAN + paired L1 g=35"),
+            ("unet_l1", NAN, "U-Net, L1"),
+            ("paired+averaged", 0.0, "CycleGAN + paired L1, averaged weights"),
+            ("paired+mine", None, "paired+mine"),
         ],
     )
     def test_what_a_reader_knows_them_as(self, model, gamma, name):

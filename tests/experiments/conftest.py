@@ -22,6 +22,14 @@ def phantom(tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def public(tmp_path_factory) -> Path:
+    """Another study, for stage 1; not to be changed."""
+    folder = tmp_path_factory.mktemp("public") / "study"
+    write_folds(write_study(folder, patients=6, seed=1, image_size=64, num_workers=1), k=3)
+    return folder
+
+
 @pytest.fixture
 def study(phantom, tmp_path) -> Path:
     """A copy that a test may spoil."""

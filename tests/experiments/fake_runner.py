@@ -43,7 +43,7 @@ def train(options: dict[str, str], resumes: bool) -> None:
         time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
         done += str(epoch)
         write(checkpoint, done)
-    gamma = float(options["gamma"])
+    gamma = float(options.get("gamma", 9))  # a method's stands in its overlay
     write(models / "model.pt", done)
     write(
         models / "model.json",
@@ -56,7 +56,7 @@ def evaluate(options: dict[str, str]) -> None:
     output, model = Path(options["output_dir"]), Path(options["ckpt_dir"], "model.pt").read_text()
     fail_if_told("/".join(output.parts[-3:]), output / "run.log")
     time.sleep(float(os.environ.get("FAKE_SECONDS", "0")))
-    write(output / "metrics.csv", f"gamma,fold,model\n{options['gamma']},{options['fold']},{model}\n")
+    write(output / "metrics.csv", f"gamma,fold,model\n{options.get('gamma', '')},{options['fold']},{model}\n")
     write(output / "evaluation.json", json.dumps({"state": "completed"}))
 
 

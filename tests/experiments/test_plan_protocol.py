@@ -13,17 +13,8 @@ from bundle.data import write_folds
 from bundle.data.folds import PARTS, fold_items
 from bundle.experiments.plan import Plan
 from bundle.experiments.protocol import build_plan
-from bundle.phantom import write_study
 
 ROOT = Path(__file__).parents[2]
-
-
-@pytest.fixture(scope="session")
-def public(tmp_path_factory) -> Path:
-    """Another study, for stage 1."""
-    folder = tmp_path_factory.mktemp("public") / "study"
-    write_folds(write_study(folder, patients=6, seed=1, image_size=64, num_workers=1), k=3)
-    return folder
 
 
 @pytest.fixture

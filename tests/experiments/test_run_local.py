@@ -15,7 +15,7 @@ import pytest
 
 import scripts.cross_validate as command
 from bundle.experiments.attempt import Workplace, attempt, is_finished, try_lock
-from bundle.experiments.choice import choose_gamma
+from bundle.experiments.choice import choose_model
 from bundle.experiments.plan import Plan, State
 from bundle.experiments.run_local import local_runs
 from bundle.experiments.schedule import carry_out
@@ -70,6 +70,15 @@ def test_all_runs_are_done_in_order_and_the_choice_is_made(runs, capsys):
     choice = json.loads((runs.folder / "choice.json").read_text())
     assert (choice["gamma"], choice["key"]) == (35, "val_lesion_l1")
     assert choice["values"]["35"] == {"mean": 1 / 36, "folds": {"0": 1 / 36, "1": 1 / 36}}
+
+
+def test_methods_and_seeds_are_carried_out_and_chosen_among(runs, capsys):
+    plan = runs(gammas="none", folds=0, seeds=(0, 2), methods=str(ROOT / "configs/baselines/resnet_l1.json"))
+    assert {run.state for run in plan} == {State.DONE}
+    assert list(tables(runs.folder)) == [f"resnet_l1/{place}fold_0/eval/metrics.csv" for place in ("", "seed_2/")]
+    assert "--seed=2" in (runs.folder / "resnet_l1/seed_2/fold_0/run.log").read_text()
+    assert "model chosen on validation data: resnet_l1 by val_lesion_l1" in capsys.readouterr().out
+    assert json.loads((runs.folder / "choice.json").read_text())["model"] == "resnet_l1"
 
 
 def test_detectability_is_handed_to_the_evaluations(runs):
@@ -270,15 +279,15 @@ def test_the_choice_falls_back_to_the_validation_loss_and_says_so(runs):
         card = json.loads(path.read_text())
         del card["validation"]["val_lesion_l1"]
         path.write_text(json.dumps(card))
-    choice = choose_gamma(runs.folder)
+    choice = choose_model(runs.folder)
     assert (choice["gamma"], choice["key"]) == (0, "val_loss")
     for path in runs.folder.rglob("metrics.csv"):  # a choice never looks at these
         path.write_text("broken")
-    assert choose_gamma(runs.folder) == choice
+    assert choose_model(runs.folder) == choice
     (runs.folder / "gamma_0/fold_0/models/model.json").write_text('{"validation": {"val_loss": null}}')
-    assert choose_gamma(runs.folder)["reason"] == "no validation error of gamma_0/fold_0"
+    assert choose_model(runs.folder)["reason"] == "no validation error of gamma_0/fold_0"
     with pytest.raises(ValueError, match="there is no plan in"):
-        choose_gamma(runs.folder / "nowhere")
+        choose_model(runs.folder / "nowhere")
 
 
 def started(runs, **changed):

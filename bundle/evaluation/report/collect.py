@@ -15,9 +15,9 @@ import pandas as pd
 
 from ..models import comparable, model_name, models_of
 from ..shared_images import SharedImages, shared_images
-from ..tables import FLOORS, LEADING
+from ..tables import DESCRIBING, FLOORS, LEADING
 
-__all__ = ["Collection", "Run", "collect", "find_evaluations", "to_json_number"]
+__all__ = ["Collection", "Run", "collect", "find_evaluations", "method_of", "seed_of", "to_json_number"]
 
 PASSED_OVER = ("pretrain", "report")  # another data set than the comparison's, and what is written here
 TEXTS = ("case_id", "patient_id", "laterality", "view", "model", "has_seg")
@@ -52,7 +52,7 @@ class Collection:
         models: their names, floors last.
         images: case_id -> key (``le des seg`` or a model's name) -> file.
         plan: plan.json, or an empty mapping.
-        choice: choice.json, the gamma chosen on validation data, or an empty mapping.
+        choice: choice.json, the gamma or method chosen on validation data, or an empty mapping.
         notes: what a reader must know of the runs themselves: what is missing, what does not fit together.
     """
 
@@ -70,6 +70,11 @@ class Collection:
         """Names of the models that are no floors."""
         return [name for name in self.models if name not in FLOORS.values()]
 
+    @property
+    def rows(self) -> pd.DataFrame:
+        """metrics.csv of all runs as they are, one below the other, each with its ``seed``."""
+        return _rows(self.runs)
+
     @cached_property
     def shared(self) -> SharedImages:
         """The rows that tables and figures rest on: of the images that every trained model was judged on."""
@@ -82,6 +87,21 @@ class Collection:
 
     def is_phantom(self) -> bool:
         return any("phantom" in run.evaluation.get("provenance", {}).get("datalist", "").lower() for run in self.runs)
+
+
+def _rows(runs: Sequence[Run]) -> pd.DataFrame:
+    return pd.concat([run.table.assign(seed=seed_of(run)) for run in runs], ignore_index=True)
+
+
+def seed_of(run: Run) -> float:
+    """The seed of a training, from its own record or else the model's card; NaN where neither says."""
+    found = [seed for record in (run.run, run.card) if isinstance(seed := record.get("seed"), int)]
+    return float(found[0]) if found else math.nan
+
+
+def method_of(run: Run) -> str | None:
+    """The root key ``method`` of the training; None is the paper's."""
+    return run.card.get("method")
 
 
 def to_json_number(value: Any, digits: int = 6) -> float | str | None:
@@ -178,14 +198,21 @@ def collect(runs: str | os.PathLike | Sequence[str | os.PathLike]) -> Collection
     pretraining = [
         _run(folder, pd.DataFrame(), notes, evaluated=False)
         for root in roots
-        if (folder := root / "pretrain" / "eval").is_dir()
+        for folder in (root / "pretrain" / "eval", *sorted((root / "pretrain").glob("*/eval")))
+        if folder.is_dir()
     ]
-    collected.sort(key=lambda run: (run.table["gamma"].max(), run.table["fold"].min(), run.name))
-    table = comparable(pd.concat([run.table for run in collected], ignore_index=True))
+    collected.sort(key=_place)
+    table = comparable(_rows(collected))
     notes += _oddities(table, models_of(table))
     plan, choice = (_only(roots, name, notes) for name in ("plan.json", "choice.json"))
     images = _images(collected, table, notes)
     return Collection(collected, pretraining, table, models_of(table, floors=True), images, plan, choice, notes)
+
+
+def _place(run: Run) -> tuple[float | str, ...]:
+    """Runs stand by gamma (those without one last), fold and seed."""
+    numbers = (run.table["gamma"].max(), run.table["fold"].min(), seed_of(run))
+    return (*(math.inf if math.isnan(number) else number for number in numbers), run.name)
 
 
 def _only(roots: Sequence[Path], name: str, notes: list[str]) -> dict[str, Any]:
@@ -206,9 +233,11 @@ def _run(folder: Path, table: pd.DataFrame, notes: list[str], evaluated: bool = 
     card = read_record(models / "model.json", notes) if models.is_dir() or not evaluation.get("model") else {}
     of_detector = folder / "detectability.json"
     detectability = read_record(of_detector, notes) if evaluated and of_detector.is_file() else {}
-    name = folder.parent.name if folder.name == "eval" else folder.name
-    if name.startswith("fold_"):
-        name = f"{folder.parent.parent.name}/{name}"
+    place = folder.parent if folder.name == "eval" else folder
+    name = place.name
+    while place.name.startswith(("fold_", "seed_")) or (place.parent.name == "pretrain" and not evaluated):
+        place = place.parent
+        name = f"{place.name}/{name}"
     record = read_record(folder / "run.json", notes)
     return Run(name, folder, table, record, evaluation, card or evaluation.get("model", {}), detectability)
 
@@ -254,4 +283,4 @@ def _images(runs: Sequence[Run], table: pd.DataFrame, notes: list[str]) -> dict[
 
 def columns_of(table: pd.DataFrame) -> list[str]:
     """The measured columns of a table, in their order."""
-    return [column for column in table.columns if column not in LEADING]
+    return [column for column in table.columns if column not in DESCRIBING]

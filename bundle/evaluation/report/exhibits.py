@@ -14,10 +14,13 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from ..agreement import REAL
+from ..copying import copying
 from ..evidence import CLAIM, evidence
-from ..models import SEG_CYCLEGAN, model_name
+from ..models import SEG_CYCLEGAN, is_of_the_paper, model_name
 from ..paper_figures import error_maps, models_panel, triple
 from ..plots import bland_altman, metric_against_gamma
+from ..seeds import seeds_in_words
+from ..tables import FLOORS
 from .collect import Collection, Run
 from .model_size import model_size
 from .pictures import read_grey, read_unit
@@ -26,6 +29,7 @@ __all__ = ["Exhibit", "figures", "tables"]
 
 logger = logging.getLogger(__name__)
 REAL_DES = "real DES"
+LAYOUTS = ("paper", "lesion", "breast")
 OF_ALL = ("test_parts", "choice", "detectability")  # tables that do not rest on the shared images of the table
 
 
@@ -47,18 +51,22 @@ class Exhibit(NamedTuple):
 def tables(
     collection: Collection, cases: Iterable[Mapping[str, Any]] = (), resamples: int = 2000, seed: int = 0
 ) -> list[Exhibit]:
-    """All tables of :func:`bundle.evaluation.evidence`, the choice of gamma and the detectability, where there is any.
+    """All tables of :func:`bundle.evaluation.evidence`, and copying of LE, choice of gamma, detectability, where known.
 
     Args:
         collection: the runs.
         cases: of the datalist, for the strata.
         resamples, seed: of every bootstrap.
     """
-    found = evidence(collection.table, _with_areas(collection, cases), resamples=resamples, seed=seed)
+    found = evidence(collection.rows, _with_areas(collection, cases), resamples=resamples, seed=seed)
     found |= {"choice": _choice(collection), "detectability": _detectability(collection)}
+    found["copying"] = copying(collection.shared.table, resamples, seed)
     headings = json.loads(Path(__file__).with_name("exhibits.json").read_text(encoding="utf-8"))
     headings |= {name: {"title": name.replace("_", " ")} for name in found if name not in headings}
     notes = {name: "" if name in OF_ALL else collection.shared.note for name in headings}
+    if said := seeds_in_words(collection.table):
+        for name in (*LAYOUTS, *(f"{layout}_by_patient" for layout in LAYOUTS), "agreement"):
+            notes[name] = f"Each value of an image is the mean over its model's seeds: {said}. {notes[name]}".strip()
     notes["paper"] = f"{model_size(collection)} {notes['paper']}".strip()
     notes["agreement"] = f"{_not_followed(found.get('agreement'), collection.trained)} {notes['agreement']}".strip()
     return [
@@ -106,15 +114,19 @@ def _not_followed(agreement: pd.DataFrame | None, trained: Iterable[str]) -> str
 
 
 def _choice(collection: Collection) -> pd.DataFrame:
-    """A row a gamma: its validation error by fold and their mean, and which one was chosen."""
-    values: Mapping[str, Any] = collection.choice.get("values") or {}
-    chosen = collection.choice.get("gamma")
-    rows = [
-        {"gamma": float(gamma), "validation error": collection.choice.get("key"), "mean": found["mean"]}
-        | {f"fold {fold}": value for fold, value in found["folds"].items()}
-        | {"chosen": "yes" if chosen == float(gamma) else ""}
-        for gamma, found in values.items()
-    ]
+    """A row a gamma or method: its validation error by fold and their mean, and which one was chosen."""
+    choice = collection.choice
+    values: Mapping[str, Any] = choice.get("values") or {}
+    methods: Mapping[str, Any] = choice.get("methods") or {}
+    rows = []
+    for name, found in {**values, **methods}.items():
+        gamma = float(name) if name in values else math.nan
+        row: dict[str, Any] = {"model": model_name("cyclegan" if name in values else name, gamma)} if methods else {}
+        chosen = choice.get("model") in (f"gamma_{name}", name) if methods else choice.get("gamma") == gamma
+        row |= {"gamma": gamma, "validation error": choice.get("key"), "mean": found["mean"]}
+        row |= {f"fold {fold}": value for fold, value in found["folds"].items()}
+        row |= {f"seed {seed}": value for seed, value in (found.get("seeds") or {}).items()}
+        rows.append(row | {"chosen": "yes" if chosen else ""})
     return pd.DataFrame(rows)
 
 
@@ -174,9 +186,10 @@ def figures(collection: Collection, of_tables: Iterable[Exhibit]) -> list[Exhibi
     note = collection.shared.note
     if "intervals" in found:
         metrics = [metric for metric in CLAIM if metric in set(found["intervals"]["metric"])][:4]
-        swept = found["intervals"].dropna(subset="gamma")["gamma"].nunique()
-        if metrics and swept > 1:
-            figure = metric_against_gamma(found["intervals"], metrics)
+        names = found["intervals"]["model"]
+        swept = found["intervals"][names.map(is_of_the_paper) | names.isin(list(FLOORS.values()))]
+        if metrics and swept.dropna(subset="gamma")["gamma"].nunique() > 1:
+            figure = metric_against_gamma(swept, metrics)
             exhibits.append(
                 Exhibit("gamma", "Metrics against gamma", "Means over patients, 95 % intervals.", figure, note=note)
             )
@@ -196,8 +209,11 @@ def _exemplary(collection: Collection, found: Mapping[str, pd.DataFrame]) -> lis
     if table is None:
         return []
     weighted = [name for name in collection.trained if name.startswith(SEG_CYCLEGAN)]
-    gammas = collection.table.drop_duplicates("model").set_index("model")["gamma"]
-    chosen = [name for name in collection.trained if gammas[name] == collection.choice.get("gamma")]
+    choice = collection.choice
+    folder = choice.get("model") or ("" if choice.get("gamma") is None else f"gamma_{choice['gamma']:g}")
+    own = [run.table for run in collection.runs if folder and run.name.startswith(f"{folder}/")]
+    judged = {model_name(*pair) for table in own for pair in zip(table["model"], table["gamma"], strict=True)}
+    chosen = [name for name in collection.trained if name in judged]
     model = (chosen or weighted or collection.trained)[0]
     return table[table["model"] == model].to_dict("records")
 
@@ -221,6 +237,8 @@ def _pictures(collection: Collection, row: Mapping[str, Any]) -> list[Exhibit]:
         f"{row['case_id']}, the {row['rank']} patient by {str(row['metric']).replace('_', ' ')} of {row['model']} "
         f"(patient's mean {row['value']:.4g}, this image {row['image_value']:.4g})"
     )
+    if "seeds" in collection.table:
+        caption += "; pictures are of the first seed, values means over the seeds"
     contrast = float(row.get(REAL, math.nan))
     if not math.isnan(contrast):
         caption += f"; real lesion contrast {contrast:+.3f}" + ("" if contrast > 0 else ": the lesion does not enhance")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
+from ..seeds import seeds_in_words
 from .collect import Collection, columns_of
 from .provenance import data_files
 
@@ -52,10 +53,25 @@ def _of_lesions(with_lesion: int, images: int) -> str:
 def _of_training(collection: Collection) -> list[str]:
     """What tests and intervals hold fixed: the networks as they came out of one training each."""
     seeds = {run.run.get("seed", run.card.get("seed")) for run in collection.runs} - {None}
-    once = f"each from one seed ({', '.join(map(str, sorted(seeds, key=str)))})" if seeds else "each from one seed"
+    listed = f" ({', '.join(map(str, sorted(seeds, key=str)))})" if seeds else ""
+    fixed = (
+        "The p-values and intervals hold these networks fixed: they say what other patients would change, not what "
+        "another training would."
+    )
+    if said := seeds_in_words(collection.table):
+        trained = (
+            f"Models were trained with several seeds{listed}, {said}. A value of an image is the mean over its model's "
+            "seeds, a finding the share of the seeds that have it; pictures are of the first seed. A mean over seeds "
+            "is steadier than a single training, and its correlation with the real contrast usually higher: the table "
+            f"of seeds says what single trainings have. {fixed}"
+        )
+    else:
+        trained = (
+            f"Every network was trained once, each from one seed{listed}. {fixed} A new seed may turn a small "
+            "difference round."
+        )
     return [
-        f"Every network was trained once, {once}. The p-values and intervals hold these networks fixed: they say what "
-        "other patients would change, not what another training would. A new seed may turn a small difference round.",
+        trained,
         "Folds share most of their training patients: the SD over the folds is no standard error, and differences must "
         "not be judged by it.",
         "Intervals of fewer than 50 patients are too narrow.",
@@ -64,16 +80,19 @@ def _of_training(collection: Collection) -> list[str]:
 
 def _of_choice(collection: Collection) -> list[str]:
     """Fold ``f`` validates on the test part of fold ``f + 1``: a choice over several folds has seen tested patients."""
-    values = collection.choice.get("values") or {}
+    choice = collection.choice
+    values = {**(choice.get("values") or {}), **(choice.get("methods") or {})}
     chosen_on = {int(fold) for found in values.values() for fold in found["folds"]}
     tested = set(collection.table["fold"].dropna())
     last = {folds["k"] - 1 for folds in data_files(collection, "folds").values() if folds.get("k")}
     validated = {fold + 1 for fold in chosen_on} | ({0} if chosen_on & last else set())
-    if collection.choice.get("gamma") is None or not validated & tested:
+    what = "model" if "model" in choice else "gamma"
+    if choice.get(what) is None or not validated & tested:
         return []
+    subject = "The model" if what == "model" else "Gamma"
     return [
-        "Gamma was chosen on validation parts. No file of a test part was read; with all folds run the validation "
-        "parts hold the same patients, so the chosen gamma looks a little too good."
+        f"{subject} was chosen on validation parts. No file of a test part was read; with all folds run the "
+        f"validation parts hold the same patients, so the chosen {what} looks a little too good."
     ]
 
 

@@ -46,6 +46,11 @@ def meaning(collection: Collection) -> list[tuple[str, str]]:
             "the same whether a lesion enhances or not. Noise in the real contrast alone pulls it below 1.",
         ),
         (
+            "r, correlation",
+            "1: two things rise and fall together. 0: one says nothing of the other. Below 0: one falls where the "
+            "other rises. It does not see level and gain. With LE: over the pixels of a region, 1 is a copy of LE.",
+        ),
+        (
             "± in tables, and intervals",
             "± is the SD over folds, no standard error. An interval is of the mean over patients. With fewer than 50 "
             "patients it is too narrow.",

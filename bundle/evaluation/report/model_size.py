@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
-from .collect import Collection, Run
+from ..models import model_name
+from .collect import Collection, Run, method_of
 
 __all__ = ["PAPER_SIZE", "generator_of", "model_size"]
 
@@ -27,17 +28,27 @@ def generator_of(run: Run) -> dict[str, Any]:
 def model_size(collection: Collection) -> str:
     """A sentence on the size of the models that were judged and how they depart from the paper, as far as known.
 
-    Values of runs that differ stand together; without any record the sentence says that the size is not known.
+    Values of runs that differ stand together; without any record the sentence says that the size is not known. It is of
+    the runs of the paper's method, where there are any; a second one names the others.
     """
-    parts = [_said(collection, *part) for part in _PARTS]
+    others = list(dict.fromkeys(method for run in collection.runs if (method := method_of(run))))
+    own = [run for run in collection.runs if not method_of(run)]
+    sentence = _of_runs(own or collection.runs)
+    if not own or not others:
+        return sentence
+    return f"{sentence} Other methods ({'; '.join(map(model_name, others))}): see Settings."
+
+
+def _of_runs(runs: Sequence[Run]) -> str:
+    parts = [_said(runs, *part) for part in _PARTS]
     ours = ", ".join(part for part in parts if part)
     if not ours:
         return f"The size of the models is not recorded. The paper: {PAPER_SIZE}."
     return f"The models: {ours}{', all as in the paper.' if ours == PAPER_SIZE else f'. The paper: {PAPER_SIZE}.'}"
 
 
-def _said(collection: Collection, words: str, value: Callable[[Run], Any]) -> str:
-    found = dict.fromkeys(str(known) for run in collection.runs if (known := value(run)) is not None)
+def _said(runs: Sequence[Run], words: str, value: Callable[[Run], Any]) -> str:
+    found = dict.fromkeys(str(known) for run in runs if (known := value(run)) is not None)
     return words.format(" or ".join(found)) if found else ""
 
 

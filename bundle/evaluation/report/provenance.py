@@ -11,7 +11,9 @@ from typing import Any
 
 import pandas as pd
 
-from .collect import Collection, Run
+from ..models import model_name
+from ..seeds import seeds_in_words
+from .collect import Collection, Run, method_of, seed_of
 from .model_size import generator_of
 
 __all__ = ["data_files", "inconsistencies", "runs_table", "settings_table", "versions_table"]
@@ -33,6 +35,7 @@ SETTINGS = (
 OF_ONE_RUN = frozenset(
     (
         *("about", "imports", "fold", "gamma", "device", "resume", "num_workers", "seed", "image_size", "network_def"),
+        *("method", "run_name"),
         *(
             "cache",
             "cache_dir",
@@ -49,8 +52,9 @@ OF_ONE_RUN = frozenset(
 
 
 def runs_table(collection: Collection) -> pd.DataFrame:
-    """A row a run: fold, gamma, seed, epochs, time, and the hashes of data, config and weights."""
-    return pd.DataFrame([_row(run) for run in (*collection.pretraining, *collection.runs)])
+    """A row a run: fold, gamma, method, seed, epochs, time, and the hashes of data, config and weights."""
+    table = pd.DataFrame([_row(run) for run in _all(collection)])
+    return table if table["method"].notna().any() else table.drop(columns="method")
 
 
 def _row(run: Run) -> dict[str, Any]:
@@ -63,6 +67,7 @@ def _row(run: Run) -> dict[str, Any]:
         "data": data.get("datalist"),
         "fold": ", ".join(f"{fold:g}" for fold in folds if fold is not None),
         "gamma": card.get("gamma"),
+        "method": method_of(run),
         "seed": record.get("seed", card.get("seed")),
         "epochs": record.get("epochs"),
         "kept epoch": card.get("epoch"),
@@ -95,8 +100,25 @@ def versions_table(collection: Collection) -> pd.DataFrame:
 
 
 def settings_table(collection: Collection) -> pd.DataFrame:
-    """A row a number of networks and config that a reader may want to know; several values stand together."""
-    return _merged(map(_settings, _all(collection)))
+    """A row a number of networks and config that a reader may want to know; several values stand together.
+
+    Columns ``name`` and ``value``; of several methods ``name`` and a column a method, the paper's first.
+    """
+    of_method = _by_method(_all(collection))
+    if len(of_method) < 2:
+        return _merged(map(_settings, _all(collection)))
+    columns = {}
+    for method, runs in of_method.items():
+        name = "the paper's" if method is None else model_name(method)
+        columns[name] = _merged(map(_settings, runs)).set_index("name")["value"]
+    return pd.DataFrame(columns).rename_axis("name").reset_index()
+
+
+def _by_method(runs: Iterable[Run]) -> dict[str | None, list[Run]]:
+    of_method: dict[str | None, list[Run]] = {}
+    for run in sorted(runs, key=lambda run: method_of(run) is not None):
+        of_method.setdefault(method_of(run), []).append(run)
+    return of_method
 
 
 def _settings(run: Run) -> dict[str, Any]:
@@ -127,11 +149,14 @@ def _merged(mappings: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 
 
 def inconsistencies(collection: Collection) -> list[str]:
-    """What a reviewer would ask about: runs that differ where they should not, weights that changed since."""
-    notes = []
+    """What a reviewer would ask about: runs that differ where they should not, weights that changed since.
+
+    Methods differ in what their overlays say; runs of one method must not.
+    """
+    notes = _of_seeds(collection)
+    of_method = _by_method(collection.runs)
     for what, value in (
         ("datalists", lambda run: (run.evaluation.get("provenance") or {}).get("datalist_hash")),
-        ("seeds", lambda run: run.run.get("seed")),
         ("image sizes", lambda run: run.card.get("image_size")),
         ("generators", lambda run: json.dumps(run.card["network"], sort_keys=True) if "network" in run.card else None),
         (
@@ -139,10 +164,11 @@ def inconsistencies(collection: Collection) -> list[str]:
             lambda run: json.dumps(run.run["versions"], sort_keys=True) if "versions" in run.run else None,
         ),
     ):
-        found = {value(run) for run in collection.runs} - {None}
-        if len(found) > 1:
-            notes.append(f"The runs have {len(found)} different {what}: differences between models may come from that.")
-    differing = _differing_keys(collection.runs)
+        groups = of_method.values() if what == "generators" else [collection.runs]
+        most = max((len({value(run) for run in runs} - {None}) for runs in groups), default=0)
+        if most > 1:
+            notes.append(f"The runs have {most} different {what}: differences between models may come from that.")
+    differing = _differing_keys(list(of_method.values()))
     if differing:
         notes.append(
             f"The configs of the runs differ in {', '.join(differing)}: differences between models may come from that."
@@ -161,22 +187,42 @@ def inconsistencies(collection: Collection) -> list[str]:
     return notes + _of_folds(collection) + _of_plan(collection)
 
 
-def _differing_keys(runs: Sequence[Run], shown: int = 8) -> list[str]:
-    """Keys that do not have one value in all runs that have a config, but for what belongs to a single run."""
-    configs = [_leaves(config, skipped=OF_ONE_RUN) for run in runs if (config := run.run.get("config"))]
+def _of_seeds(collection: Collection) -> list[str]:
+    """Models that chance was not given the same number of throws, or other ones."""
+    of_model: dict[tuple[Any, ...], set[float]] = {}
+    for run in collection.runs:
+        known = (method_of(run), run.card.get("gamma"), tuple(sorted(set(run.table["fold"].dropna()))))
+        of_model.setdefault(known, set()).add(seed_of(run))
+    different = {seed for seeds in of_model.values() for seed in seeds if not math.isnan(seed)}
+    if all(seeds == next(iter(of_model.values())) for seeds in of_model.values()) or len(different) < 2:
+        return []
+    counts = seeds_in_words(collection.table)
+    said = f" A value of an image is the mean over so many: {counts}." if counts else ""
+    return [f"The runs have {len(different)} different seeds: differences between models may come from that.{said}"]
+
+
+def _differing_keys(groups: Sequence[Sequence[Run]], shown: int = 8) -> list[str]:
+    """Keys without one value in all runs of a group that have a config, but for what belongs to a single run.
+
+    What an evaluation measures by must be the same in all groups.
+    """
+    configs = [
+        [_leaves(config, skipped=OF_ONE_RUN) for run in runs if (config := run.run.get("config"))] for runs in groups
+    ]
     evaluations = [
-        _leaves(metrics, "evaluate#metrics")
-        for run in runs
+        _leaves({name: metrics[name] for name in metrics if name != "model"}, "evaluate#metrics")
+        for run in (run for runs in groups for run in runs)
         if (metrics := ((run.evaluation.get("config") or {}).get("evaluate") or {}).get("metrics"))
     ]
     absent = object()
-    found = [
+    found = dict.fromkeys(
         key
-        for alike in (configs, evaluations)
+        for alike in (*configs, evaluations)
         for key in dict.fromkeys(key for leaves in alike for key in leaves)
         if any(leaves.get(key, absent) != alike[0].get(key, absent) for leaves in alike)
-    ]
-    return found if len(found) <= shown else [*found[:shown], f"{len(found) - shown} more"]
+    )
+    keys = list(found)
+    return keys if len(keys) <= shown else [*keys[:shown], f"{len(keys) - shown} more"]
 
 
 def _leaves(content: Any, key: str = "", skipped: frozenset[str] = frozenset()) -> dict[str, Any]:

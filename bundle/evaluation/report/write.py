@@ -4,20 +4,24 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
+
+import pandas as pd
 
 from ...data.whole_files import beside, write_table
-from ..paper_tables import as_latex, paper_markdown
+from ..paper_tables import NOTHING, as_latex, paper_markdown
 from .collect import collect
 from .exhibits import Exhibit, figures, tables
-from .page import figure_svg, render_report
+from .page import figure_svg, render_report, words
 from .pictures import encode_all
 from .provenance import data_files
 
 __all__ = ["write_report"]
 
 logger = logging.getLogger(__name__)
+FOR_A_PAPER = ("paper", "lesion", "breast", "agreement", "copying")
 
 
 def write_report(
@@ -68,15 +72,26 @@ def write_report(
 
 
 def _write_beside(folder: Path, tables: Sequence[Exhibit], figures: Sequence[Exhibit]) -> None:
-    """Tables as CSV, those in the paper's layout as Markdown and LaTeX too, and figures as SVG."""
+    """Tables as CSV, those that a paper shows as Markdown and LaTeX too, and figures as SVG."""
     for table in tables:
         write_table(table.content, folder / "tables" / f"{table.name}.csv")
-        if table.name in ("paper", "lesion", "breast"):
+        if table.name in FOR_A_PAPER:
             caption = f"{table.title}. {table.note}".strip()
-            texts = {"md": paper_markdown(table.content, caption), "tex": as_latex(table.content, caption)}
+            content = _in_texts(table.content, table.headings)
+            texts = {"md": paper_markdown(content, caption), "tex": as_latex(content, caption)}
             for suffix, text in texts.items():
                 with beside(folder / "tables" / f"{table.name}.{suffix}") as place:
                     place.write_text(text, encoding="utf-8")
     for figure in figures:
         with beside(folder / "figures" / f"{figure.name}.svg") as place:
             place.write_text(figure_svg(figure.content), encoding="utf-8")
+
+
+def _in_texts(table: pd.DataFrame, headings: Mapping[str, str]) -> pd.DataFrame:
+    """A table as a paper shows it: a reader's headings, numbers with three decimals, no column without a text."""
+
+    def text(value: Any) -> str:
+        return (NOTHING if pd.isna(value) else f"{value:.3f}") if isinstance(value, float) else str(value)
+
+    said = table.loc[:, [not (table[name] == "").all() for name in table.columns]]
+    return pd.DataFrame({headings.get(name) or words(name): said[name].map(text) for name in said})
