@@ -2,6 +2,7 @@
 
 ``python -m scripts.export torchscript | onnx | openvino`` write it as files of these runtimes, compared with torch;
 ``zoo`` as a bundle for the MONAI Model Zoo; ``hub`` tells what an upload of that bundle to Hugging Face would do.
+``weights`` writes the model of an evaluated run with a card that a stranger can use it by.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from .command_line import call
 if TYPE_CHECKING:
     from monai.bundle import ConfigParser
 
+FLOORS = ("floor_le", "floor_constant")
 CONFIGS = Path(__file__).parents[1] / "configs"
 MAKE = (
     "A training writes a model and its card: python -m monai.bundle run training --config_file configs/train.json\n"
@@ -24,7 +26,7 @@ MAKE = (
 
 def torchscript(
     output: str,
-    ckpt_path: str = "models/model.pt",
+    ckpt_path: str | None = None,
     images: str | None = None,
     number: int = 4,
     native: bool = False,
@@ -34,7 +36,7 @@ def torchscript(
 
     Args:
         output: the file to write, .ts.
-        ckpt_path: the model, its card beside it.
+        ckpt_path: the model, its card beside it; null for models/model.pt or, without one, the weights that ship.
         images: LE images to compare on: a file, a folder, a datalist; null for data/phantom, or a phantom made for it.
         number: of images to compare on at the model's size.
         native: compare also on a whole image of its native size; at the paper's width that takes minutes and 9 GB.
@@ -45,7 +47,7 @@ def torchscript(
 
 def onnx(
     output: str,
-    ckpt_path: str = "models/model.pt",
+    ckpt_path: str | None = None,
     images: str | None = None,
     number: int = 4,
     native: bool = False,
@@ -55,7 +57,7 @@ def onnx(
 
     Args:
         output: the file to write, .onnx.
-        ckpt_path: the model, its card beside it.
+        ckpt_path: the model, its card beside it; null for models/model.pt or, without one, the weights that ship.
         images: LE images to compare on: a file, a folder, a datalist; null for data/phantom, or a phantom made for it.
         number: of images to compare on at the model's size.
         native: compare also on a whole image of its native size; at the paper's width that takes minutes and 9 GB.
@@ -66,7 +68,7 @@ def onnx(
 
 def openvino(
     output: str,
-    ckpt_path: str = "models/model.pt",
+    ckpt_path: str | None = None,
     images: str | None = None,
     number: int = 4,
     native: bool = False,
@@ -76,7 +78,7 @@ def openvino(
 
     Args:
         output: the file to write, .xml.
-        ckpt_path: the model, its card beside it.
+        ckpt_path: the model, its card beside it; null for models/model.pt or, without one, the weights that ship.
         images: LE images to compare on: a file, a folder, a datalist; null for data/phantom, or a phantom made for it.
         number: of images to compare on at the model's size.
         native: compare also on a whole image of its native size; at the paper's width that takes minutes and 9 GB.
@@ -85,27 +87,25 @@ def openvino(
     _write("openvino", output, ckpt_path, images, number, native, overwrite)
 
 
-def zoo(
-    output: str, ckpt_path: str = "models/model.pt", weights_url: str | None = None, overwrite: bool = False
-) -> None:
+def zoo(output: str, ckpt_path: str | None = None, weights_url: str | None = None, overwrite: bool = False) -> None:
     """Write a bundle in the form of the MONAI Model Zoo, which works where this package is not installed.
 
     Args:
         output: the folder that receives the bundle.
-        ckpt_path: the model, its card beside it.
+        ckpt_path: the model, its card beside it; null for models/model.pt or, without one, the weights that ship.
         weights_url: where the weights lie, for large_files.yml; null leaves a placeholder.
         overwrite: replace a bundle that is there.
     """
     from bundle.integrations.zoo import write_zoo_bundle
 
-    root = write_zoo_bundle(output, ckpt_path, weights_url=weights_url, overwrite=overwrite)
+    root = write_zoo_bundle(output, _model(ckpt_path), weights_url=weights_url, overwrite=overwrite)
     print(f"{root}: {_files(root)}\n{root.with_name(f'test_{root.name}.py')}: its test, for the zoo's ci/unit_tests")
 
 
 def hub(
     repo: str,
     output: str = "eval/hub",
-    ckpt_path: str = "models/model.pt",
+    ckpt_path: str | None = None,
     weights_url: str | None = None,
     private: bool = True,
     overwrite: bool = False,
@@ -115,7 +115,7 @@ def hub(
     Args:
         repo: USER/NAME of the repository.
         output: a folder with a bundle that "zoo" wrote, or one that receives it.
-        ckpt_path: the model, its card beside it; for a bundle that is not there yet.
+        ckpt_path: as of "zoo", for a bundle that is not there yet.
         weights_url: as of "zoo".
         private: whether only its owner sees the repository.
         overwrite: make the bundle anew.
@@ -130,7 +130,7 @@ def hub(
     else:
         from bundle.integrations.zoo import write_zoo_bundle
 
-        root = write_zoo_bundle(output, ckpt_path, weights_url=weights_url, overwrite=overwrite)
+        root = write_zoo_bundle(output, _model(ckpt_path), weights_url=weights_url, overwrite=overwrite)
     version = json.loads((root / "configs/metadata.json").read_text(encoding="utf-8"))["version"]
     upload = plan_upload(root, repo, version, private)
     foreign = set(upload.foreign)
@@ -141,6 +141,59 @@ def hub(
     print(f"Nothing was sent. The upload, as {upload.visibility} repository:\n{upload.command}")
     if upload.problems:
         raise SystemExit("\nIt would be refused:\n" + "\n".join(upload.problems))
+
+
+def weights(
+    run: str,
+    output: str,
+    licence: str,
+    attribution: str,
+    name: str | None = None,
+    method_note: str | None = None,
+    command: str | None = None,
+    most_mb: float = 12.0,
+    overwrite: bool = False,
+) -> None:
+    """Write a run's model as weights to give away, its card with data, licence, cost and results on the test part.
+
+    Args:
+        run: the folder of a training that was evaluated on its test part, with models/ and eval/.
+        output: the weights to write, .pt; their card lies beside them.
+        licence: of the weights, such as "CC BY 4.0".
+        attribution: whom to name for the data that the model has seen.
+        name: of the model; null keeps that of its card.
+        method_note: what a reader must know of the method.
+        command: what makes the run again.
+        most_mb: the largest file of weights, in 10^6 bytes.
+        overwrite: replace both files.
+    """
+    from bundle.integrations.export.weights import write_weights
+
+    card = write_weights(run, output, licence, attribution, name, method_note, command, most_mb, overwrite)
+    results = card["results"]
+    print(f"{output}: {card['name']}, {Path(output).stat().st_size / 1e6:.1f} MB, and its card")
+    print(f"test part: {results['images']} images of {results['women']} women, 95 % intervals over women")
+    for metric, found in results["metrics"].items():
+        print(
+            f"  {metric}: {_shown(found)}" + "".join(f", {key} {_shown(found[key])}" for key in FLOORS if key in found)
+        )
+
+
+def _shown(found: dict[str, Any]) -> str:
+    value, low, high = (found[key] for key in ("value", "low", "high"))
+    return f"{value}" + ("" if low is None else f" ({low} to {high})")
+
+
+def _model(ckpt_path: str | None) -> str:
+    """The model of a command that was told none, and a line that says it where it is one that ships."""
+    from bundle.networks.weights import default_model
+
+    if ckpt_path is not None:
+        return ckpt_path
+    chosen = str(Path(default_model(".")))
+    if chosen != "models/model.pt":
+        print(f"there is no models/model.pt: {chosen} is taken")
+    return chosen
 
 
 def _bundle_at(folder: Path) -> Path | None:
@@ -176,11 +229,12 @@ def _trained(parser: ConfigParser, ckpt_path: str) -> Any:
 
 
 def _write(
-    form: str, output: str, ckpt_path: str, images: str | None, number: int, native: bool, overwrite: bool
+    form: str, output: str, ckpt_path: str | None, images: str | None, number: int, native: bool, overwrite: bool
 ) -> None:
     from bundle.integrations.export import FORMS, describe, export_problems, take_sample, write_export
     from bundle.networks.weights import card_problems
 
+    ckpt_path = _model(ckpt_path)
     problems = [f"{problem}\n{MAKE}" for problem in card_problems(ckpt_path)]
     if problems := [*problems, *export_problems(output, form, overwrite)]:
         raise ValueError("\n".join(problems))
@@ -206,6 +260,6 @@ def _write(
 
 if __name__ == "__main__":
     try:
-        call(torchscript, onnx, openvino, zoo, hub)
+        call(torchscript, onnx, openvino, zoo, hub, weights)
     except (ValueError, OSError, RuntimeError) as error:
         raise SystemExit(str(error)) from None

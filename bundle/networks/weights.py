@@ -14,7 +14,16 @@ from typing import Any
 import torch
 from torch import nn
 
-__all__ = ["DEFAULT_CARD", "card_path", "card_problems", "load_weights", "read_card", "save_bytes", "save_weights"]
+__all__ = [
+    "DEFAULT_CARD",
+    "card_path",
+    "card_problems",
+    "default_model",
+    "load_weights",
+    "read_card",
+    "save_bytes",
+    "save_weights",
+]
 
 # what is assumed of a model before one has been trained: the paper's own
 DEFAULT_CARD: dict[str, Any] = {
@@ -35,6 +44,16 @@ def save_bytes(path: str | os.PathLike, content: bytes) -> None:
         file.flush()
         os.fsync(file.fileno())
     os.replace(beside, path)
+
+
+def default_model(bundle_root: str | os.PathLike) -> str:
+    """The weights of an inference that names none: ``models/model.pt`` of a training, else those that ship.
+
+    Returns:
+        ``bundle_root/models/model.pt``; ``bundle_root/models/recommended.pt`` where only that is there.
+    """
+    trained, shipped = (f"{bundle_root}/models/{name}.pt" for name in ("model", "recommended"))
+    return shipped if Path(shipped).is_file() and not Path(trained).is_file() else trained
 
 
 def card_path(model: str | os.PathLike) -> Path:

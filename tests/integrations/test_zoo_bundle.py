@@ -106,7 +106,9 @@ class TestTexts:
     def test_the_package_is_called_scripts(self, export):
         own = re.compile(r"(?<![\w.])bundle\.[a-z_]|(?<!monai\.)import bundle\b|bundle/[a-z]")
         assert [(path.name, own.findall(text)) for path, text in texts(export).items() if own.search(text)] == []
-        assert content(export, "inference.json")["network_def"]["_target_"] == "scripts.networks.ResnetGenerator"
+        inference = content(export, "inference.json")
+        assert inference["network_def"]["_target_"] == "scripts.networks.generator_of_card"
+        assert inference["ckpt_path"]["_target_"] == "scripts.networks.weights.default_model"
 
     def test_what_they_name_is_there(self, export):
         for path, text in texts(export).items():
