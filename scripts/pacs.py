@@ -20,6 +20,7 @@ from bundle.integrations.pacs.batch_inference import BatchInference
 from bundle.integrations.pacs.disk_queue import Limits
 from bundle.integrations.pacs.listener import Door
 from bundle.integrations.pacs.nodes import read_address
+from bundle.networks.weights import default_model
 
 from .command_line import call
 
@@ -126,7 +127,7 @@ def push(
 def serve(
     queue: str,
     to: str,
-    ckpt_path: str = "models/model.pt",
+    ckpt_path: str | None = None,
     host: str = "127.0.0.1",
     port: int = 11112,
     ae_title: str = "SEG_CYCLEGAN",
@@ -155,7 +156,7 @@ def serve(
     Args:
         queue: folder of what is under way; a restart goes on with it.
         to: the node that gets the results.
-        ckpt_path: the weights.
+        ckpt_path: the weights; null takes models/model.pt of a training, else those that ship.
         host: to listen on; one that other machines reach takes ae_titles and a certificate.
         port: to listen on.
         ae_title: ours; callers have to name it.
@@ -196,7 +197,7 @@ def serve(
     settings = ({} if device is None else {"device": device}) | (overrides or {})
     translate = BatchInference(
         ROOT,
-        Path(ckpt_path),
+        Path(ckpt_path or default_model(".")),
         log=Path(queue) / "translation.log",
         options=[text for key, value in settings.items() for text in (f"--{key}", str(value))],
         stopped=stop.is_set,

@@ -104,7 +104,8 @@ class TestItems:
         of_limits = {known.text for known in general if known.source == "bundle/evaluation/report/limits.py"}
         assert len(of_limits) == 4
         assert of_limits <= set(limits(study.collection))
-        fixed = {"Code: seg-cyclegan-cesm, Apache License 2.0.", "No trained weights come with the software."}
+        shipped = "Two trained models for research come with the software."
+        fixed = {"Code: seg-cyclegan-cesm, Apache License 2.0.", shipped}
         assert fixed <= {known.text for known in general}
         assert fixed <= {*texts(study, "code"), *texts(study, "weights")}
 

@@ -131,7 +131,8 @@ class TestTexts:
         ] == []
 
     def test_the_readme_that_stays_behind_is_the_projects(self, export):
-        own = re.compile(r"(?<!the project's )(?<![\w/.-])README\.md|No trained weights come with the software")
+        readme, weights = r"(?<!the project's )(?<![\w/.-])README\.md", "models for research come with the software"
+        own = re.compile(f"{readme}|{weights}")
         assert [(path.name, own.findall(text)) for path, text in texts(export).items() if own.search(text)] == []
 
     def test_every_file_is_in_the_list(self, export):
@@ -246,8 +247,8 @@ class TestWording:
             ("README.md, Your own data", "the project's README.md, Your own data"),
             ("card; docs/README.md", "card; docs/README.md"),
             (
-                "No trained weights come with the software.",
-                "No trained weights come with the project's repository.",
+                "Two trained models for research come with the software.",
+                "Two trained models for research come with the project's repository.",
             ),
             ("(docs/explanation/scaling.md)", "(the project's docs/explanation/scaling.md)"),
         ],

@@ -84,7 +84,7 @@ def weights(study: Study) -> list[Said]:
         return [Lacking(f"No trained model was found: there is no {CARD}.")]
     said = ", ".join(f"{name} {digest}" for name, digest in hashes)
     return [
-        Known("No trained weights come with the software.", "README.md"),
+        Known("Two trained models for research come with the software.", "README.md"),
         Known(f"{len(hashes)} model(s) of this study, first 16 digits of their SHA-256: {said}.", f"{CARD}: sha256"),
     ]
 

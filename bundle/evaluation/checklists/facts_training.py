@@ -73,7 +73,10 @@ def seeds(study: Study) -> list[Said]:
     if not found:
         return []
     return [
-        Known(f"Seed(s) of the trainings: {', '.join(found)}; one training for each fold, model and seed.", f"{RECORD}: seed")
+        Known(
+            f"Seed(s) of the trainings: {', '.join(found)}; one training for each fold, model and seed.",
+            f"{RECORD}: seed",
+        )
     ]
 
 

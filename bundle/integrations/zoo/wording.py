@@ -16,7 +16,8 @@ OWN_NAME = re.compile(r"(?<![\w.])bundle(?=[./][a-z_])|(?<=\$import )bundle\b") 
 EXTRA = re.compile(r'pip install (?:-c constraints\.txt )?-e "\.\[(\w+)\]"')
 OTHER_VERB = re.compile(rf"python -m (scripts\.(?!(?:{'|'.join(VERBS)})\b)\w+)")
 OWN_README = re.compile(r"(?<![\w/.-])README\.md")  # and not docs/README.md, which the bundle has
-NO_WEIGHTS = "No trained weights come with the software."  # true of the repository; the bundle holds a model
+# true of the repository; the bundle holds a model
+OWN_WEIGHTS = "Two trained models for research come with the software."
 OTHER_DOCUMENT = re.compile(r"(?<![\w/])(docs/(?:explanation|how-to|reference)/)")
 
 
@@ -43,7 +44,7 @@ class Wording:
         text = EXTRA.sub(lambda found: f"pip install {' '.join(self.extras[found[1]])}", text)
         text = OTHER_VERB.sub(r"the project's \1", text)
         text = OTHER_DOCUMENT.sub(r"the project's \1", text)
-        text = text.replace(NO_WEIGHTS, "No trained weights come with the project's repository.")
+        text = text.replace(OWN_WEIGHTS, "Two trained models for research come with the project's repository.")
         return OWN_README.sub("the project's README.md", text)
 
     def content(self, content: Any) -> Any:
