@@ -13,7 +13,7 @@ from PIL import Image
 from test_resume import assert_same_end
 from workflows_support import ROOT, TINY
 
-OWN_SIZE = {"network_def#width": 4, "network_def#num_downsamples": 3}
+OWN_SIZE = {"network_def#width": 4}
 BASELINES = {"resnet_l1": {}, "unet_l1": OWN_SIZE, "autoencoder": OWN_SIZE, "pix2pix": {}}
 
 
