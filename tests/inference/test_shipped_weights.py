@@ -25,7 +25,7 @@ ROOT = Path(__file__).parents[2]
 NAMES = ("recommended", "paper_exact")
 MOST = 12e6  # bytes
 RESULTS = ("psnr", "ssim", "lesion_l1", "background_l1", "lesion_contrast_r")
-UNET = {"name": "unet", "in_channels": 1, "width": 2, "num_downsamples": 4, "num_res_units": 1}
+UNET = {"name": "unet", "in_channels": 1, "width": 2, "num_downsamples": 4}
 
 
 @pytest.fixture(params=NAMES)
