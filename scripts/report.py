@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import logging
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from .command_line import call
 
@@ -37,7 +39,7 @@ def report(
     if not runs:
         raise ValueError("no folder was given: expected python -m scripts.report RUNS [--output report.html].")
     if reader_study is None:
-        page = write_report(runs, output, overwrite=overwrite, size_limit=size_limit)
+        page = write_report(runs, output, overwrite=overwrite, size_limit=size_limit, choice=_choice(runs))
         print(f"{page}: {page.stat().st_size / 1e6:.1f} MB, opens in any browser without a network")
         return
     if output is None and len(runs) != 1:
@@ -47,6 +49,24 @@ def report(
     )
     print(f"{study.page}: hand it to the readers; each saves a CSV\n{study.key}: the truth, not for the readers")
     print(f"then: python -m scripts.report analyse ANSWERS.csv ... {study.key}")
+
+
+def _choice(runs: Sequence[str]) -> dict[str, Any] | None:
+    """Of several studies the choice among all of their models; a single one has its choice.json."""
+    from bundle.experiments.choice import choose_model
+    from bundle.experiments.plan import PLAN_FILE
+
+    planned = [folder for folder in runs if (Path(folder) / PLAN_FILE).is_file()]
+    if len(planned) < 2:
+        return None
+    try:
+        choice = choose_model(*planned)
+        reason = choice.get("reason") if choice["key"] is None else None
+    except ValueError as error:
+        choice, reason = {}, str(error)
+    if reason:
+        logging.warning(f"the report shows no choice of a model: {reason}")
+    return choice
 
 
 def analyse(*files: str) -> None:

@@ -10,7 +10,7 @@ import pandas as pd
 
 from .models import models_of
 
-__all__ = ["Unit", "by_image", "by_patient", "fold_means", "fold_summary", "parts_tested"]
+__all__ = ["Unit", "by_image", "by_patient", "by_seed", "fold_means", "fold_summary", "parts_tested"]
 
 Unit = Literal["patient", "image"]
 
@@ -47,6 +47,18 @@ def by_image(table: pd.DataFrame, metric: str, models: Sequence[str] | None = No
 def by_patient(images: pd.DataFrame) -> pd.DataFrame:
     """Means over each patient's images, an index of (fold, patient_id), a column a model."""
     return images.groupby(["fold", "patient_id"], dropna=False).mean()
+
+
+def by_seed(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
+    """One metric of one model, a column a seed, of the images that have a finite value with each of them.
+
+    Args:
+        rows: of the model, as ``named`` gives them, with a column ``seed``; index of the result as of ``by_image``.
+        metric: a column of it.
+    """
+    known = rows.assign(seed=rows["seed"].fillna(-1))  # runs without a card are one seed that nobody knows
+    wide = known.pivot(index=["fold", "patient_id", "case_id"], columns="seed", values=metric)
+    return wide.replace([np.inf, -np.inf], np.nan).dropna()
 
 
 def fold_means(table: pd.DataFrame, metric: str, unit: Unit = "patient") -> pd.DataFrame:

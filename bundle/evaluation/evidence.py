@@ -7,9 +7,9 @@ from typing import Any
 
 import pandas as pd
 
-from .agreement import REAL, VIRTUAL, agreement
+from .agreement import REAL, VIRTUAL, agreement, correlation_differences
 from .averages import fold_summary, parts_tested
-from .models import CYCLEGAN, comparable, models_of
+from .models import CYCLEGAN, comparable, is_of_the_paper, models_of
 from .paper_tables import BREAST, LESION, PAPER, paper_table
 from .ranking import exemplary_patients
 from .seeds import seed_summary
@@ -21,7 +21,7 @@ from .tables import DESCRIBING, FLOORS
 __all__ = ["CLAIM", "evidence"]
 
 # what the paper claims: the lesion error falls, the background error does not rise; the rest is read beside it
-CLAIM = ("lesion_l1", "lesion_contrast_error", "background_l1", "breast_l1", "l1", "ssim")
+CLAIM = ("lesion_l1", "lesion_contrast_error", "background_l1", "breast_l1", "l1", "psnr", "ssim")
 
 
 def evidence(
@@ -57,9 +57,11 @@ def evidence(
         - ``test_parts``: what each model was tested on
         - ``folds``: the numbers behind the tables (``fold_summary``, all columns of metrics.csv)
         - ``intervals``: mean over patients with its 95 % interval (all columns of metrics.csv)
-        - ``paired``: tests between all pairs of models; ``floors``: every model against every floor
+        - ``paired``: tests between all pairs of models, the paper's against the reference (``family`` claim) corrected
+          apart from all others; ``floors``: every model against every floor
         - ``equivalence``: of the background L1 of every model with the reference
-        - ``agreement``: Bland-Altman figures of the lesion contrast
+        - ``agreement``: Bland-Altman figures of the lesion contrast and its correlation; ``correlation``: that of every
+          model minus that of the reference and of each floor
         - ``strata``: by density, lesion size, view and source
         - ``seeds``: mean and SD over the seeds of a model, where there are several
         - ``exemplary``: best, median and worst patients of every model, with the real lesion contrast of the image
@@ -81,7 +83,8 @@ def evidence(
     found["test_parts"] = parts_tested(judged)
     found["folds"] = fold_summary(rows, quantities)
     found["intervals"] = intervals(rows, quantities, **bootstrap)
-    found["paired"] = _stacked(paired_test(rows, metric, **bootstrap) for metric in tested)
+    claim = [(model, reference) for model in models if is_of_the_paper(model) and model != reference]
+    found["paired"] = _stacked(paired_test(rows, metric, claim=claim, **bootstrap) for metric in tested)
     found["floors"] = _stacked(
         paired_test(rows, metric, models, floor, **bootstrap) for metric in tested for floor in floors
     )
@@ -90,7 +93,10 @@ def evidence(
     found["equivalence"] = pd.DataFrame(
         [equivalence(rows, "background_l1", model, reference, share=share) for model in held]
     )
-    found["agreement"] = agreement(rows, **bootstrap) if {REAL, VIRTUAL} <= set(quantities) else pd.DataFrame()
+    contrasts = {REAL, VIRTUAL} <= set(quantities)
+    against = [*([reference] if reference in models else []), *floors]
+    found["agreement"] = agreement(rows, **bootstrap, runs=table) if contrasts else pd.DataFrame()
+    found["correlation"] = correlation_differences(rows, against, table, **bootstrap) if contrasts else pd.DataFrame()
     found["seeds"] = seed_summary(table, tested, set(rows["case_id"]))
     found["strata"] = strata(rows, tested, cases, **bootstrap)
     exemplary = _stacked(

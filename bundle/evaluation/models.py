@@ -29,7 +29,7 @@ METHODS = {
     "resnet_l1": "ResNet, L1",
     "unet_l1": "U-Net, L1",
     "autoencoder": "autoencoder, L1",
-    "pix2pix": "Pix2Pix",
+    "pix2pix": "Pix2Pix (ResNet, LSGAN)",
 }
 REQUIRED = ("case_id", "patient_id", "fold", "model", "gamma")
 
@@ -103,10 +103,11 @@ def named(table: pd.DataFrame) -> pd.DataFrame:
 def comparable(table: pd.DataFrame) -> pd.DataFrame:
     """Rows of all runs' metrics.csv, one below the other, made ready for every function of the evidence.
 
-    Models get their reader's name and stand in the order of :func:`models_of`, floors last; a floor that several runs
-    repeat is kept once; ``lesion_contrast_error`` = \\|virtual - real\\| is added where both contrasts are known. Where
-    a model was trained with several seeds, the row of an image holds the mean over them of each column (of values of
-    that image: a finding becomes the share of the seeds that have it), and ``seeds`` says of how many.
+    Models get their reader's name and stand in the order of :func:`models_of`, floors last; of a floor that several
+    runs repeat the row with the most known columns is kept (older runs lack some); ``lesion_contrast_error`` =
+    \\|virtual - real\\| is added where both contrasts are known. Where a model was trained with several seeds, the row
+    of an image holds the mean over them of each column (of values of that image: a finding becomes the share of the
+    seeds that have it), and ``seeds`` says of how many.
 
     Args:
         table: the test parts of all folds and models, columns as in metrics.csv, and ``seed`` where there are several.
@@ -119,11 +120,13 @@ def comparable(table: pd.DataFrame) -> pd.DataFrame:
         ValueError: with everything at once: columns that lack, an image that a model has twice with one seed, a floor
             that differs between two runs of a fold, a patient in the test parts of several folds.
     """
-    rows = named(table)
+    rows = named(table).reset_index(drop=True)
     quantities = _quantities(rows)
     is_floor = rows["model"].isin(list(FLOORS.values()))
     problems = _differing_floors(rows[is_floor], quantities)
-    rows = rows[~(is_floor & rows.duplicated(["model", "case_id"]))]
+    known = rows.loc[is_floor, quantities].notna().sum(axis=1).sort_values(ascending=False, kind="stable")
+    kept = rows.loc[known.index].drop_duplicates(["model", "case_id"]).index
+    rows = rows[~is_floor | rows.index.isin(kept)]
     problems += _repeated_images(rows) + _patients_of_several_folds(rows)
     if problems:
         raise ValueError(f"the table of metrics has {len(problems)} problem(s):\n  " + "\n  ".join(problems))

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from .agreement import REAL, VIRTUAL
-from .averages import by_patient
+from .averages import by_patient, by_seed
 from .models import comparable, models_of, named
 
 __all__ = ["seed_summary", "seeds_in_words", "seeds_of"]
@@ -40,8 +40,7 @@ def seed_summary(table: pd.DataFrame, metrics: Sequence[str], cases: Collection[
     """What another training would change: mean and SD over the seeds of each model's mean over women.
 
     A model's seeds are compared on the images that all of them were judged on. ``lesion_contrast_r`` is Pearson's r of
-    virtual and real lesion contrast over images; that of the mean over seeds is usually higher than that of a
-    single training.
+    virtual and real lesion contrast over images, whose mean over the seeds is the ``r`` of ``agreement``.
 
     Args:
         table: rows of all runs' metrics.csv with a column ``seed``.
@@ -64,9 +63,9 @@ def seed_summary(table: pd.DataFrame, metrics: Sequence[str], cases: Collection[
     for metric in [*(metric for metric in metrics if metric in rows), *([CORRELATION] if contrasts else [])]:
         for model in models:
             own = rows[rows["model"] == model]
-            images = _by_seed(own, VIRTUAL if metric == CORRELATION else metric)
+            images = by_seed(own, VIRTUAL if metric == CORRELATION else metric)
             if metric == CORRELATION:
-                real = _by_seed(own, REAL).iloc[:, 0].reindex(images.index)
+                real = by_seed(own, REAL).iloc[:, 0].reindex(images.index)
                 values = pd.Series([_correlation(real, images[seed]) for seed in images], dtype=float)
             else:
                 values = by_patient(images).mean()
@@ -75,13 +74,6 @@ def seed_summary(table: pd.DataFrame, metrics: Sequence[str], cases: Collection[
             patients = images.index.get_level_values("patient_id").nunique()
             found.append(row | {"patients": patients, "images": len(images)})
     return pd.DataFrame(found)
-
-
-def _by_seed(rows: pd.DataFrame, metric: str) -> pd.DataFrame:
-    """A column a seed, of the images that have a finite value with each of them; index as of ``by_image``."""
-    known = rows.assign(seed=rows["seed"].fillna(-1))  # runs without a card are one seed that nobody knows
-    wide = known.pivot(index=["fold", "patient_id", "case_id"], columns="seed", values=metric)
-    return wide.replace([np.inf, -np.inf], np.nan).dropna()
 
 
 def _correlation(real: pd.Series, virtual: pd.Series) -> float:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from itertools import combinations
 from typing import NamedTuple
 
@@ -154,6 +154,7 @@ def paired_test(
     fewest: int = 6,
     resamples: int = 2000,
     seed: int = 0,
+    claim: Collection[tuple[str, str]] | None = None,
 ) -> pd.DataFrame:
     """Paired Wilcoxon signed-rank test over patients, Holm-corrected over the pairs of this metric.
 
@@ -167,9 +168,12 @@ def paired_test(
         fewest: below so many patients that differ there is no p-value, and ``note`` says so (six is the least at which
             a two-sided exact test can reach 5 %).
         resamples, seed: of the bootstrap interval of the mean difference.
+        claim: pairs (model, reference) that were fixed beforehand and are corrected among themselves; all others are a
+            family of their own, which explores.
 
     Returns:
-        columns ``metric model reference patients images difference low high p p_holm note``, a row a pair.
+        columns ``metric model reference patients images difference low high p p_holm note``, a row a pair; with
+        ``claim`` also ``family``, ``claim`` or ``exploratory``, after ``p_holm``.
 
     Raises:
         ValueError: for a metric or model that the table does not have.
@@ -193,7 +197,12 @@ def paired_test(
         rows.append(row | {"note": "" if enough else _too_few(differing, fewest, "a p-value", " that differ")})
     columns = ["metric", "model", "reference", "patients", "images", "difference", "low", "high", "p", "note"]
     tests = pd.DataFrame(rows, columns=columns)
-    tests.insert(columns.index("note"), "p_holm", holm(tests["p"].to_numpy(float)))
+    fixed = {frozenset(pair) for pair in claim or ()}
+    family = ["claim" if frozenset(pair) in fixed else "exploratory" for pair in pairs]
+    corrected = tests["p"].astype(float).groupby(np.array(family, str)).transform(lambda of: holm(of.to_numpy()))
+    tests.insert(columns.index("note"), "p_holm", corrected)
+    if claim is not None:
+        tests.insert(columns.index("note") + 1, "family", family)
     return tests
 
 

@@ -23,7 +23,8 @@ class CaseMetrics(Metric):
 
     After a run ``rows`` holds one mapping an image and model (of all ranks, one after the other), and
     ``engine.state.metrics`` the mean of each column over the images that have it (a lesion's over images with one), as
-    ``<name>_<column>`` where ``name`` is what the metric was attached as.
+    ``<name>_<column>`` where ``name`` is what the metric was attached as. The correlations with LE of the real and the
+    virtual DES, which are read side by side, are averaged over the images that have both.
 
     Columns: ``case_id patient_id laterality view model has_seg``, then those of :func:`~bundle.metrics.columns`.
 
@@ -98,7 +99,8 @@ class CaseMetrics(Metric):
         if not rows:
             raise ValueError("no image was evaluated: the data loader is empty.")
         names = [name for name in rows[0] if name not in (*_CASE_COLUMNS, "model", "has_seg")]
-        return {name: _finite_mean([row[name] for row in rows]) for name in names}
+        of_means = {name: [row[name] for row in rows if np.isfinite(row[_beside(name)])] for name in names}
+        return {name: _finite_mean(values) for name, values in of_means.items()}
 
     def iteration_completed(self, engine: Engine) -> None:
         self.update((engine.state.batch, engine.state.output))  # type: ignore[arg-type]
@@ -114,6 +116,12 @@ _CASE_COLUMNS = (CaseKeys.CASE_ID, CaseKeys.PATIENT_ID, CaseKeys.LATERALITY, Cas
 def _item(batch: Mapping[str, Any], key: str, place: int) -> Any:
     values = batch.get(key)
     return values[place] if isinstance(values, Sequence) and not isinstance(values, str) else values
+
+
+def _beside(name: str) -> str:
+    """The column that must be known too where a value is to count: of a correlation with LE its twin."""
+    stem, _, which = name.rpartition("_")
+    return f"{stem}_{'real' if which == 'virtual' else 'virtual'}" if stem.endswith("_le_correlation") else name
 
 
 def _finite_mean(values: list[float]) -> float:

@@ -10,8 +10,8 @@ import pytest
 from made_up_metrics import cohort, one_row
 from made_up_runs import write_runs
 
-from bundle.evaluation import agreement, comparable
-from bundle.evaluation.agreement import clustered_correlation
+from bundle.evaluation import agreement, comparable, evidence
+from bundle.evaluation.agreement import clustered_correlation, correlation_differences
 from bundle.evaluation.copying import COLUMNS, copying
 from bundle.evaluation.report import collect, exhibits
 from bundle.evaluation.report.exhibits import Exhibit
@@ -64,7 +64,7 @@ class TestCopying:
 
     def test_of_a_cohort_models_stand_in_their_order_and_floors_last(self):
         found = copying(comparable(with_correlations(cohort(30))), resamples=200)
-        models = ["CycleGAN", "Seg-CycleGAN g=35", "Seg-CycleGAN g=100", *FLOORS]
+        models = ["CycleGAN", "Seg-CycleGAN g=35", "Seg-CycleGAN g=100", FLOORS[0]]  # a constant has no correlation
         assert found["model"].tolist() == [model for model in models for _ in range(2)]
         by = found.set_index(["model", "region"])
         copy = by.loc[("CycleGAN", "lesion")]
@@ -73,9 +73,6 @@ class TestCopying:
         floor = by.loc[("DES := LE", "background")]
         assert floor["virtual"] == 1
         assert 0.7 < floor["low"] < floor["difference"] < floor["high"] < 0.9
-        constant = by.loc[("constant inside the breast", "lesion")]
-        assert constant[["virtual", "real", "difference", "low"]].isna().all()
-        assert constant["patients"] == 0
 
     def test_a_region_without_a_value_and_an_older_table_have_no_rows(self):
         older = comparable(cohort(4))
@@ -84,17 +81,33 @@ class TestCopying:
         without_lesions = with_correlations(cohort(6)).query("not has_seg")
         assert set(copying(comparable(without_lesions))["region"]) == {"background"}
 
-    def test_rows_of_older_runs_beside_newer_ones_are_left_out_of_the_means(self):
+    def test_rows_of_older_runs_beside_newer_ones_are_left_out(self):
         newer = one_row("a", "a", "seg_cyclegan", 35.0, **correlations((0.6, 0.5), (0.3, 0.2)))
-        found = copying(comparable(pd.DataFrame([one_row("a", "a"), newer]))).set_index(["model", "region"])
+        floor = one_row("a", "a", "floor_le", NAN)
+        newer_floor = floor | correlations((1.0, 0.5), (1.0, 0.2))
+        rows = pd.DataFrame([one_row("a", "a"), floor, newer, newer_floor])
+        found = copying(comparable(rows)).set_index(["model", "region"])
+        assert list(found.index) == [
+            (model, region) for model in ("Seg-CycleGAN g=35", "DES := LE") for region in ("lesion", "background")
+        ]
         assert found.loc[("Seg-CycleGAN g=35", "lesion"), "difference"] == pytest.approx(0.1)
-        assert found.loc[("CycleGAN", "lesion"), "images"] == 0
+        assert found.loc[("DES := LE", "background"), "virtual"] == 1  # of the run that knows it
 
 
 def pairs(of_patients: dict[str, list[tuple[float, float]]]) -> pd.DataFrame:
     rows = [(0, p, f"{p}{n}", *pair) for p, values in of_patients.items() for n, pair in enumerate(values)]
     names = ["fold", "patient_id", "case_id", "real", "virtual"]
     return pd.DataFrame(rows, columns=names).set_index(names[:3])
+
+
+def contrasts(virtual: dict[str, list[np.ndarray]], real: np.ndarray) -> list[dict]:
+    """``{model: a seed's virtual contrasts}`` as rows, a patient an image."""
+    return [
+        one_row(f"{n:02}", f"{n:02}", model, 0.0, seed=seed, lesion_contrast_real=x, lesion_contrast_virtual=y)
+        for model, of_seeds in virtual.items()
+        for seed, values in enumerate(of_seeds)
+        for n, (x, y) in enumerate(zip(real, values, strict=True))
+    ]
 
 
 class TestCorrelationOfLesionContrast:
@@ -130,6 +143,48 @@ class TestCorrelationOfLesionContrast:
         assert r == pytest.approx(np.corrcoef(real, virtual)[0, 1])
         repeated = clustered_correlation(pairs({name: 4 * values for name, values in once.items()}), resamples=500)
         assert repeated == pytest.approx((r, low, high))
+
+    def test_of_several_seeds_it_is_the_mean_of_their_own(self):
+        generator = np.random.default_rng(0)
+        real = generator.uniform(0, 0.4, 30)
+        virtual = [0.5 * real + generator.normal(0, 0.1, 30) for _ in range(2)]
+        table = comparable(pd.DataFrame(contrasts({"cyclegan": [virtual[0]]}, real)))
+        rows = pd.DataFrame(contrasts({"cyclegan": virtual}, real))
+        (row,) = agreement(comparable(rows), resamples=300, runs=rows).to_dict("records")
+        own = [np.corrcoef(real, one)[0, 1] for one in virtual]
+        assert row["r"] == pytest.approx(np.mean(own))
+        assert row["r_of_mean"] == pytest.approx(np.corrcoef(real, np.mean(virtual, axis=0))[0, 1])
+        assert row["r_of_mean"] > max(own)
+        assert row["r_low"] < row["r"] < row["r_high"]
+        assert "r_of_mean" not in agreement(table, resamples=20)
+        several = evidence(rows, resamples=20)["seeds"].set_index("metric")
+        assert several.loc["lesion_contrast_r", "mean"] == pytest.approx(row["r"])
+
+    def test_a_difference_is_paired_by_patient(self):
+        generator = np.random.default_rng(0)
+        real, noise = generator.uniform(0, 0.4, 40), generator.normal(0, 0.2, 40)
+        models = {
+            "cyclegan": [real + noise],
+            "unet_l1": [real + 0.8 * noise, real + 0.9 * noise],
+            "mine": [real + noise],
+        }
+        rows = pd.DataFrame([*contrasts(models, real), *contrasts({"floor_constant": [np.full(40, 0.1)]}, real)])
+        table = comparable(rows)
+        found = correlation_differences(table, ["CycleGAN", FLOORS[1]], rows, resamples=300)
+        assert found[["model", "reference"]].to_numpy().tolist() == [
+            *(["mine", "CycleGAN"], ["U-Net, L1", "CycleGAN"]),
+            *([model, FLOORS[1]] for model in ("CycleGAN", "mine", "U-Net, L1")),
+        ]
+        same, better = found.to_dict("records")[:2]
+        assert [same[key] for key in ("difference", "low", "high")] == pytest.approx([0, 0, 0])
+        whole = agreement(table, resamples=300, runs=rows).set_index("model")
+        assert better["r"] == pytest.approx(whole.loc["U-Net, L1", "r"])
+        assert better["difference"] == pytest.approx(better["r"] - better["r_reference"])
+        assert 0 < better["low"] < better["difference"] < better["high"]
+        # the noise is shared: the interval is far narrower than that of either
+        assert better["high"] - better["low"] < 0.5 * np.ptp(whole.loc["CycleGAN", ["r_low", "r_high"]])
+        assert found["difference"][2:].isna().all()
+        assert set(found["note"][2:]) == {"a contrast does not vary, or there are fewer than three images"}
 
     def test_it_stands_in_the_agreement(self):
         table = comparable(cohort(30))
@@ -169,7 +224,7 @@ class TestReport:
         assert shown["copying"].open
         table = pd.read_csv(tmp_path / "tables/copying.csv")
         assert table.columns.tolist() == list(COLUMNS)
-        assert set(table["model"]) > set(FLOORS)
+        assert set(table["model"]) == {"CycleGAN", "Seg-CycleGAN g=35", "DES := LE"}
         lines = (tmp_path / "tables/copying.md").read_text(encoding="utf-8").splitlines()
         assert [cell.strip() for cell in lines[0].split("|")[1:-1]] == [
             *("model", "region", "patients", "images", "virtual, with LE", "real, with LE", "difference"),

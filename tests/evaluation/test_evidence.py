@@ -29,6 +29,19 @@ class TestEvidence:
         assert lesion["p_holm"] < 0.001
         assert -0.055 < lesion["low"] < lesion["difference"] < lesion["high"] < -0.045
         assert (paired.loc["background_l1", "p_holm"] > 0.05).all()
+        assert list(paired.loc["psnr"].index) == list(paired.loc["lesion_l1"].index)
+        families = paired["family"].groupby(["model", "reference"]).agg(set)
+        assert families["Seg-CycleGAN g=100", "CycleGAN"] == families["Seg-CycleGAN g=35", "CycleGAN"] == {"claim"}
+        assert families["Seg-CycleGAN g=100", "Seg-CycleGAN g=35"] == {"exploratory"}
+        correlation = found["correlation"]
+        assert (
+            correlation["reference"].tolist()
+            == ["CycleGAN"] * 2 + ["DES := LE"] * 3 + ["constant inside the breast"] * 3
+        )
+        own = found["agreement"].set_index("model")["r"]
+        first = correlation.loc[0]
+        assert first["difference"] == pytest.approx(own["Seg-CycleGAN g=35"] - own["CycleGAN"])
+        assert first["low"] < first["difference"] < first["high"]
         assert found["equivalence"]["model"].tolist() == ["Seg-CycleGAN g=35", "Seg-CycleGAN g=100"]
         assert (found["equivalence"]["p_not_worse"] < 0.001).all()
         assert set(found["floors"]["reference"]) == {"DES := LE", "constant inside the breast"}
@@ -40,6 +53,7 @@ class TestEvidence:
         assert little["paired"].empty
         assert little["equivalence"].empty
         assert little["agreement"].empty
+        assert little["correlation"].empty
         assert little["intervals"]["note"].tolist() == ["too few patients for an interval: 1, at least 10 are needed"]
 
     def test_the_same_rows_in_another_order_give_the_same_tables(self, table, found):

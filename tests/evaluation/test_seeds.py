@@ -142,7 +142,8 @@ def study(tmp_path_factory):
     shutil.copy(root / "pretrain/eval/run.json", root / "pretrain/resnet_l1/eval")
     errors = {"mean": 0.1, "folds": {"0": 0.1}, "seeds": {"0": 0.1}}
     choice = {"key": "val_lesion_l1", "gamma": 35, "values": {"0": errors, "35": errors}}
-    choice |= {"methods": {"resnet_l1": errors}, "model": "resnet_l1"}
+    choice |= {"methods": {"resnet_l1": errors}, "model": "resnet_l1", "overlap": [1]}
+    choice["nested"] = {"0": "resnet_l1", "1": "gamma_35"}
     (root / "choice.json").write_text(json.dumps(choice))
     return root
 
@@ -180,6 +181,17 @@ class TestReport:
         assert lesion["seeds"].tolist() == [2, 2, 1]
         choice = by_name["choice"].content.set_index("model")
         assert choice["chosen"].to_dict() == {"CycleGAN": "", "Seg-CycleGAN g=35": "", "ResNet, L1": "yes"}
+        assert choice["chosen of"].tolist() == ["", "fold 1", "fold 0"]
+
+    def test_what_each_fold_chose_is_tested_on_its_own_test_part(self, found, shown):
+        nested = next(each.content for each in shown if each.name == "nested").set_index(["metric", "reference"])
+        assert set(nested.index.levels[1]) == {"CycleGAN", "DES := LE", "constant inside the breast"}
+        assert set(nested["chosen"]) == {"fold 0: ResNet, L1; fold 1: Seg-CycleGAN g=35"}
+        of = found.table.set_index(["model", "fold", "patient_id"])["lesion_l1"].groupby(level=[0, 1, 2]).mean()
+        differences = [of["ResNet, L1", 0] - of["CycleGAN", 0], of["Seg-CycleGAN g=35", 1] - of["CycleGAN", 1]]
+        row = nested.loc["lesion_l1", "CycleGAN"]
+        assert row["difference"] == pytest.approx(pd.concat(differences).mean())
+        assert (row["patients"], row["images"]) == (2, 4)  # with a lesion, in folds 0 and 1
 
     def test_the_sweep_shows_gammas_alone_and_the_chosen_method_its_patients(self, found, shown):
         drawn = figures(found, shown)
@@ -193,7 +205,12 @@ class TestReport:
         text = " ".join(limits(found))
         assert "several seeds (11, 12), CycleGAN: 2; Seg-CycleGAN g=35: 2; ResNet, L1: 1." in text
         assert "The model was chosen on validation parts" in text
-        (note,) = inconsistencies(found)
+        assert "fold(s) 1 are the validation part of one run and the test part of another" in text
+        note, budget = inconsistencies(found)
+        assert budget == (
+            "Methods were not trained alike: max_epochs (the paper's 2; ResNet, L1 40). A difference may come from "
+            "that."
+        )
         assert note.startswith("The runs have 2 different seeds: differences between models may come from that. A")
         assert note.endswith("CycleGAN: 2; Seg-CycleGAN g=35: 2; ResNet, L1: 1.")
         assert "Other methods (ResNet, L1): see Settings." in model_size(found)

@@ -70,6 +70,20 @@ class TestPairedTest:
         by_hand = np.maximum.accumulate([3 * least, 2 * middle, most])
         np.testing.assert_allclose(found["p_holm"].to_numpy()[order], np.minimum(by_hand, 1))
 
+    def test_the_pairs_of_the_claim_are_a_family_of_their_own(self):
+        generator = np.random.default_rng(1)
+        values = {
+            name: patients(generator.normal(shift, 1, 20)) for name, shift in zip("abcd", (0, 0.6, 1, 1), strict=True)
+        }
+        table = rows_of_patients("l1", values)
+        found = paired_test(table, "l1", claim=[("b", "a"), ("a", "c")])
+        assert found["family"].tolist() == ["claim", "claim", *["exploratory"] * 4]
+        assert found.columns.tolist()[-4:] == ["p", "p_holm", "family", "note"]
+        for _, family in found.groupby("family"):
+            np.testing.assert_allclose(family["p_holm"], holm(family["p"].to_numpy()))
+        assert (found["p_holm"][:2] < paired_test(table, "l1")["p_holm"][:2]).all()
+        assert "family" not in paired_test(table, "l1")
+
     def test_against_a_reference_there_is_a_row_a_model(self):
         values = {name: patients(range(7)) for name in ("a", "b", "floor")}
         found = paired_test(rows_of_patients("l1", values), "l1", ["a", "b"], "floor")

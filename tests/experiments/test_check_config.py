@@ -11,7 +11,13 @@ import pytest
 import torch
 from monai.bundle import ConfigParser
 
-from bundle.experiments.check_config import NUMBERS, config_problems, override_problems, setting_problems
+from bundle.experiments.check_config import (
+    NUMBERS,
+    config_problems,
+    override_problems,
+    setting_problems,
+    stack_problems,
+)
 from bundle.experiments.command_line import CommandLine
 
 CONFIGS = Path(__file__).parents[2] / "configs"
@@ -46,6 +52,30 @@ class TestDicom:
 
     def test_good_ones(self):
         assert self.problems(series_number=9000, series_description="virtual DES 2", vendors=None) == []
+
+
+class TestStacks:
+    def problems(self, *names, **overrides):
+        return stack_problems(CommandLine([str(CONFIGS / f"{name}.json") for name in ("train", *names)], overrides))
+
+    def test_the_last_overlay_does_not_name_them_all(self):
+        stack = ("baselines/resnet_l1", "ablation/lesion_weighted", "quickstart", "ablation/averaged")
+        assert self.problems(*stack) == [
+            "method is averaged, which is the last of the stacked overlays resnet_l1, lesion_weighted, averaged alone. "
+            "Pass --method resnet_l1+lesion_weighted+averaged: it names the row of the tables, and the folders."
+        ]
+        assert self.problems(*stack, method="mine") == []
+
+    def test_a_weight_that_nothing_takes(self):
+        for names in (["ablation/lesion_weighted"], ["ablation/paired", "ablation/lesion_weighted"]):
+            (found,) = self.problems(*names, method="mine")
+            assert found == (
+                "lesion_weight is 10.0, but nothing of this config takes it: configs/ablation/lesion_weighted.json is "
+                "laid over a baseline of configs/baselines."
+            )
+
+    def test_one_overlay_and_none(self):
+        assert self.problems() == self.problems("ablation/paired", "fast") == stack_problems(None) == []
 
 
 class TestUnknownKeys:

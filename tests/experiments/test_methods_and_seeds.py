@@ -134,6 +134,14 @@ def test_everything_wrong_is_said_at_once(planned, overlay, tmp_path):
         assert part in str(caught.value)
 
 
+def test_what_its_trainings_would_refuse_is_said_before_the_first(planned):
+    ablation = ROOT / "configs/ablation"
+    with pytest.raises(ValueError, match=r"method lesion_weighted: lesion_weight is 10.0, but nothing of this config"):
+        planned(methods=[str(ablation / "lesion_weighted.json")])
+    with pytest.raises(ValueError, match=r"Pass --method averaged\+resnet_l1"):  # the study's own overlay names one too
+        planned(methods=[RESNET], config_files=[ablation / "averaged.json"])
+
+
 def test_what_does_not_fit_a_method_is_told_with_its_name(planned):
     with pytest.raises(ValueError, match=r"1. method unet_l1: --network_def#num_blocks: the config has no such key"):
         planned(methods=[str(ROOT / "configs/baselines/unet_l1.json")], overrides={"network_def#num_blocks": 2})
@@ -178,6 +186,14 @@ class TestStarts:
         ) as caught:
             planned(init_checkpoint=template)
         assert "2 problem(s)" in str(caught.value)
+
+    def test_another_split_two_stages_back_is_refused_too(self, planned, checkpoints, phantom):
+        template = checkpoints(folds=[0])
+        path = Path(template.format(name="gamma_35", fold=0))
+        other = {**fold_hash(phantom / "datalist.json", phantom / "folds.json", 1)}
+        torch.save({"format": 1, "datalist_hash": "public", "data_hash": "x", "init": other}, path)
+        with pytest.raises(ValueError, match=r"gamma_35/fold_0 cannot start from .*another split of this list"):
+            planned(init_checkpoint=template, folds=[0])
 
     def test_another_list_is_a_warning(self, planned, checkpoints, public, study, caplog):
         shutil.rmtree(study)

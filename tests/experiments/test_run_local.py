@@ -125,6 +125,22 @@ def test_the_dry_run_tries_a_step_until_runs_are_done(runs, capsys, monkeypatch)
     assert "time left: at most about 0:00:00" in printed
 
 
+def test_the_dry_run_times_a_stage_1_that_only_other_methods_start_from(runs, public, capsys, monkeypatch):
+    asked = []
+
+    def trial(training, evaluation, *_, **__):
+        asked.append((training.name, evaluation.name))
+        return Pace(training=1, validation=2, evaluation=4, reading=0, source="a guess")
+
+    monkeypatch.setattr(command, "try_out", trial)
+    methods = ["configs/ablation/paired.json"]
+    runs(dry_run=True, gammas="none", folds=0, methods=methods, pretrain_dir=public, overrides={"max_epochs": 3})
+    assert asked == [("pretrain", "paired/fold_0/eval"), ("paired/fold_0", "paired/fold_0/eval")]
+    printed = capsys.readouterr().out
+    assert "an epoch of stage 1 takes: about " in printed
+    assert "unknown" not in printed
+
+
 def test_where_nothing_can_be_tried_the_plan_is_printed_and_the_reason(runs, capsys, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError("no memory")

@@ -237,3 +237,15 @@ def test_a_generator_that_leaves_the_range_is_judged_as_it_would_be_written():
     batch = named_batch(0)
     evaluated([batch], metrics, Bright())
     assert metrics.rows[0]["mse"] == pytest.approx(float(((1 - batch["des"][0]) ** 2).mean()), rel=1e-5)
+
+
+def test_correlations_with_le_are_averaged_over_the_images_that_have_both():
+    metrics = CaseMetrics()
+    state = evaluated([named_batch(1)], metrics).state
+    first, second = metrics.rows
+    virtual, real = (f"background_le_correlation_{which}" for which in ("virtual", "real"))
+    second[virtual] = math.nan  # a virtual DES that does not vary there
+    means = metrics.compute()
+    assert (means[virtual], means[real]) == (first[virtual], first[real])
+    assert means["lesion_le_correlation_real"] == state.metrics["val_lesion_le_correlation_real"]
+    assert means["l1"] == pytest.approx((first["l1"] + second["l1"]) / 2)

@@ -2,32 +2,42 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from ..models import model_name
 from ..report.collect import Run
-from .study import CARD, NO_RECORD, RECORD, Known, Lacking, Said, Study
+from .study import CARD, NO_RECORD, RECORD, Known, Lacking, Said, Study, on_pairs
 from .wording import span
 
 __all__ = ["FACTS"]
 
 
 def optimisation(study: Study) -> list[Said]:
-    if not study.config("learning_rate"):
-        return [NO_RECORD]
+    return [said for method, runs in study.by_method for said in _optimised(study, method, runs)] or [NO_RECORD]
+
+
+def _optimised(study: Study, method: str, runs: Sequence[Run]) -> list[Said]:
+    if not study.config("learning_rate", runs):
+        return []
     value = {
-        key: " or ".join(study.config(key)) for key in ("learning_rate", "weight_decay", "batch_size", "max_epochs")
+        key: " or ".join(study.config(key, runs))
+        for key in ("learning_rate", "weight_decay", "batch_size", "max_epochs")
     }
-    optimisers = study.values(_optimiser)
-    schedules = study.values(_schedule)
+    optimisers = study.values(_optimiser, runs)
+    schedules = study.values(_schedule, runs)
     found: list[Said] = [
         Known(
-            f"{' or '.join(optimisers) or 'Optimiser not recorded'}, learning rate {value['learning_rate']}, "
+            f"{method}{' or '.join(optimisers) or 'Optimiser not recorded'}, learning rate {value['learning_rate']}, "
             f"weight decay {value['weight_decay'] or 'not recorded'}, batches of {value['batch_size']} pairs, at most "
             f"{value['max_epochs']} epochs; {' or '.join(schedules) or 'schedule not recorded'}.",
             f"{RECORD}: config#generator_optimizer, learning_rate, weight_decay, batch_size, max_epochs",
         )
     ]
-    others = {"precision": study.config("precision"), "images kept for the discriminators": study.config("pool_size")}
+    others = {"precision": study.config("precision", runs)}
+    if not any(map(on_pairs, runs)):
+        others["images kept for the discriminators"] = study.config("pool_size", runs)
     said = ", ".join(f"{name} {' or '.join(values)}" for name, values in others.items() if values)
-    return [*found, Known(f"Also: {said}.", f"{RECORD}: config#precision, pool_size")] if said else found
+    return [*found, Known(f"{method}Also: {said}.", f"{RECORD}: config#precision, pool_size")] if said else found
 
 
 def _optimiser(run: Run) -> str | None:
@@ -118,6 +128,12 @@ def gamma_choice(study: Study) -> list[Said]:
             if many
             else []
         )
+    if choice.get("model") in (choice.get("methods") or {}):
+        means = ", ".join(f"{model_name(name)}: {found['mean']:.4g}" for name, found in choice["methods"].items())
+        text = f"{model_name(choice['model'])} was chosen: {choice.get('rule')}, of {choice.get('key')} ({means})."
+        best = choice.get("gamma")
+        text += "" if best is None else f" Of the paper's method gamma {best:g} had the lowest."
+        return [Known(text, "choice.json: model, rule, key, methods, gamma")]
     if choice.get("gamma") is None:
         return [Known(f"No gamma was chosen: {choice.get('reason', 'no reason given')}.", "choice.json: gamma, reason")]
     means = ", ".join(f"{gamma}: {found['mean']:.4g}" for gamma, found in (choice.get("values") or {}).items())

@@ -16,17 +16,18 @@ from ...data.datalist import read_datalist
 from ...data.folds import PARTS, fold_items
 from ...data.provenance import fold_hash
 from ..evidence import CLAIM
-from ..report.collect import Collection, Run, collect, find_evaluations, read_record
+from ..models import model_name
+from ..report.collect import Collection, Run, collect, find_evaluations, method_of, read_record
 from ..report.exhibits import tables
 
-__all__ = ["Data", "Known", "Lacking", "Said", "Study", "read_study"]
+__all__ = ["Data", "Known", "Lacking", "Said", "Study", "on_pairs", "read_study"]
 
 TRAIN = "python -m scripts.cross_validate --dataset_dir DATA --output RUNS"
 EXPRESSION = re.compile(r"\$@(\w+) \+ '([^']*)'")  # how the configs put paths together
 LIST, FOLDS, PLAN = "datalist.json", "folds.json", "plan.json"
 RECORD, CARD, EVALUATION, METRICS = "eval/run.json", "models/model.json", "eval/evaluation.json", "eval/metrics.csv"
 PRIMARY = "lesion_l1"
-SHOWN = (*CLAIM, "psnr")  # metrics whose means are given, the primary one first
+SHOWN = CLAIM  # metrics whose means are given, the primary one first
 
 
 class Known(NamedTuple):
@@ -100,10 +101,32 @@ class Study:
         """What facts on results say where nothing was evaluated."""
         return [Lacking(f"Nothing was evaluated yet: {self.evaluation_command}.")]
 
+    @cached_property
+    def of_methods(self) -> dict[str, list[Run]]:
+        """Trainings of methods other than the paper's, by the name that a reader knows each by."""
+        found: dict[str, list[Run]] = {}
+        for run in self.trainings:
+            if (method := _method(run)) is not None:
+                found.setdefault(model_name(method), []).append(run)
+        return found
+
+    @cached_property
+    def of_the_paper(self) -> list[Run]:
+        """Trainings of the paper's own method, at any gamma."""
+        return [run for run in self.trainings if _method(run) is None]
+
+    @property
+    def by_method(self) -> list[tuple[str, list[Run]]]:
+        """The paper's trainings and those of each other method, with what stands before a statement on them."""
+        found = [("", self.of_the_paper)] if self.of_the_paper else []
+        return found + [(f"{name}. ", runs) for name, runs in self.of_methods.items()]
+
     @property
     def gammas(self) -> list[str]:
-        """Weights of the masked losses of the trainings, in their order; "0" is the plain CycleGAN."""
-        found = self.values(lambda run: run.card.get("gamma", (run.run.get("config") or {}).get("gamma")))
+        """Weights of the masked losses of the paper's trainings, in their order; "0" is the plain CycleGAN."""
+        found = self.values(
+            lambda run: run.card.get("gamma", (run.run.get("config") or {}).get("gamma")), self.of_the_paper
+        )
         return sorted(found, key=float)
 
     def config(self, key: str, runs: Iterable[Run] | None = None) -> list[str]:
@@ -228,6 +251,19 @@ def _not_evaluated(roots: Sequence[Path]) -> Collection:
     pretraining = [_training(root / "pretrain" / "eval") for root in roots if (root / "pretrain" / "eval").is_dir()]
     plans = [read_record(root / PLAN, []) for root in roots if (root / PLAN).is_file()]
     return Collection([], pretraining, pd.DataFrame(), [], {}, plans[0] if len(plans) == 1 else {})
+
+
+def on_pairs(run: Run) -> bool:
+    """Whether one generator alone was trained on pairs: no cycle, no second generator."""
+    train = (run.run.get("config") or {}).get("train")
+    trainer = train.get("trainer") if isinstance(train, dict) else None
+    if isinstance(trainer, dict):
+        return str(trainer.get("_target_", "")).endswith("PairedTrainer")
+    return "lambda_cycle" in run.card and run.card["lambda_cycle"] is None
+
+
+def _method(run: Run) -> str | None:
+    return method_of(run) or (run.run.get("config") or {}).get("method")
 
 
 def _provenance(run: Run) -> dict[str, Any]:

@@ -16,10 +16,11 @@ from matplotlib.figure import Figure
 from ..agreement import REAL
 from ..copying import copying
 from ..evidence import CLAIM, evidence
-from ..models import SEG_CYCLEGAN, is_of_the_paper, model_name
+from ..models import CYCLEGAN, SEG_CYCLEGAN, is_of_the_paper, model_name
 from ..paper_figures import error_maps, models_panel, triple
 from ..plots import bland_altman, metric_against_gamma
 from ..seeds import seeds_in_words
+from ..statistics import paired_test
 from ..tables import FLOORS
 from .collect import Collection, Run
 from .model_size import model_size
@@ -29,6 +30,7 @@ __all__ = ["Exhibit", "figures", "tables"]
 
 logger = logging.getLogger(__name__)
 REAL_DES = "real DES"
+OWN_CHOICE = "each fold's own choice"
 LAYOUTS = ("paper", "lesion", "breast")
 OF_ALL = ("test_parts", "choice", "detectability")  # tables that do not rest on the shared images of the table
 
@@ -51,7 +53,8 @@ class Exhibit(NamedTuple):
 def tables(
     collection: Collection, cases: Iterable[Mapping[str, Any]] = (), resamples: int = 2000, seed: int = 0
 ) -> list[Exhibit]:
-    """All tables of :func:`bundle.evaluation.evidence`, and copying of LE, choice of gamma, detectability, where known.
+    """All tables of :func:`bundle.evaluation.evidence`, and copying of LE, choice of a model, what
+    each fold's own choice has on its test part, detectability, where known.
 
     Args:
         collection: the runs.
@@ -60,6 +63,7 @@ def tables(
     """
     found = evidence(collection.rows, _with_areas(collection, cases), resamples=resamples, seed=seed)
     found |= {"choice": _choice(collection), "detectability": _detectability(collection)}
+    found["nested"] = _nested(collection, [CYCLEGAN, *FLOORS.values()], {"resamples": resamples, "seed": seed})
     found["copying"] = copying(collection.shared.table, resamples, seed)
     headings = json.loads(Path(__file__).with_name("exhibits.json").read_text(encoding="utf-8"))
     headings |= {name: {"title": name.replace("_", " ")} for name in found if name not in headings}
@@ -126,8 +130,40 @@ def _choice(collection: Collection) -> pd.DataFrame:
         row |= {"gamma": gamma, "validation error": choice.get("key"), "mean": found["mean"]}
         row |= {f"fold {fold}": value for fold, value in found["folds"].items()}
         row |= {f"seed {seed}": value for seed, value in (found.get("seeds") or {}).items()}
-        rows.append(row | {"chosen": "yes" if chosen else ""})
+        row["chosen"] = "yes" if chosen else ""
+        if nested := choice.get("nested"):
+            folder = f"gamma_{name}" if name in values else name
+            row["chosen of"] = ", ".join(f"fold {fold}" for fold, of_fold in nested.items() if of_fold == folder)
+        rows.append(row)
     return pd.DataFrame(rows)
+
+
+def _nested(collection: Collection, references: Iterable[str], bootstrap: Mapping[str, Any]) -> pd.DataFrame:
+    """Test rows of the model that each fold would have chosen by its own validation part, against references."""
+    names = {
+        int(fold): _name_of(collection, folder) for fold, folder in (collection.choice.get("nested") or {}).items()
+    }
+    table = collection.shared.table
+    own = table[table["model"] == table["fold"].map(names)].assign(model=OWN_CHOICE)
+    if own.empty:
+        return pd.DataFrame()
+    rows = pd.concat([table[table["fold"].isin(own["fold"])], own], ignore_index=True)
+    note = "; ".join(f"fold {fold:g}: {names[fold]}" for fold in sorted(own["fold"].unique()))
+    parts = [
+        paired_test(rows, metric, [OWN_CHOICE], reference, **bootstrap).assign(chosen=note)
+        for metric in CLAIM
+        if metric in rows and rows[metric].notna().any()
+        for reference in references
+        if reference in set(rows["model"])
+    ]
+    return pd.concat(parts, ignore_index=True).drop(columns=["model", "p_holm"]) if parts else pd.DataFrame()
+
+
+def _name_of(collection: Collection, folder: str) -> str | None:
+    """The name that a reader knows the model of a study's folder by; None where it was not judged."""
+    own = [run.table for run in collection.runs if folder and run.name.startswith(f"{folder}/")]
+    judged = {model_name(*pair) for table in own for pair in zip(table["model"], table["gamma"], strict=True)}
+    return next((name for name in collection.trained if name in judged), None)
 
 
 def _detectability(collection: Collection) -> pd.DataFrame:
@@ -211,10 +247,7 @@ def _exemplary(collection: Collection, found: Mapping[str, pd.DataFrame]) -> lis
     weighted = [name for name in collection.trained if name.startswith(SEG_CYCLEGAN)]
     choice = collection.choice
     folder = choice.get("model") or ("" if choice.get("gamma") is None else f"gamma_{choice['gamma']:g}")
-    own = [run.table for run in collection.runs if folder and run.name.startswith(f"{folder}/")]
-    judged = {model_name(*pair) for table in own for pair in zip(table["model"], table["gamma"], strict=True)}
-    chosen = [name for name in collection.trained if name in judged]
-    model = (chosen or weighted or collection.trained)[0]
+    model = _name_of(collection, folder) or (weighted or collection.trained)[0]
     return table[table["model"] == model].to_dict("records")
 
 

@@ -62,8 +62,8 @@ def _of_training(collection: Collection) -> list[str]:
         trained = (
             f"Models were trained with several seeds{listed}, {said}. A value of an image is the mean over its model's "
             "seeds, a finding the share of the seeds that have it; pictures are of the first seed. A mean over seeds "
-            "is steadier than a single training, and its correlation with the real contrast usually higher: the table "
-            f"of seeds says what single trainings have. {fixed}"
+            "is steadier than a single training, and its correlation with the real contrast usually higher: r is the "
+            f"mean of the trainings' own, and the table of seeds says how far they lie apart. {fixed}"
         )
     else:
         trained = (
@@ -86,13 +86,16 @@ def _of_choice(collection: Collection) -> list[str]:
     tested = set(collection.table["fold"].dropna())
     last = {folds["k"] - 1 for folds in data_files(collection, "folds").values() if folds.get("k")}
     validated = {fold + 1 for fold in chosen_on} | ({0} if chosen_on & last else set())
+    overlap = sorted({*(validated & tested), *(choice.get("overlap") or [])})
     what = "model" if "model" in choice else "gamma"
-    if choice.get(what) is None or not validated & tested:
+    if choice.get(what) is None or not overlap:
         return []
     subject = "The model" if what == "model" else "Gamma"
     return [
-        f"{subject} was chosen on validation parts. No file of a test part was read; with all folds run the "
-        f"validation parts hold the same patients, so the chosen {what} looks a little too good."
+        f"{subject} was chosen on validation parts. No file of a test part was read; but fold(s) "
+        f"{', '.join(f'{fold:g}' for fold in overlap)} are the validation part of one run and the test part of another "
+        f"and took part in the choice, so the chosen {what} looks a little too good. What each fold chooses by its "
+        "own validation part has seen none of its test patients."
     ]
 
 

@@ -58,7 +58,7 @@ def meaning(collection: Collection) -> list[tuple[str, str]]:
         (
             "p, p Holm",
             "How often chance alone would give such a difference or a larger one, for these trained networks. Holm: "
-            "corrected for the pairs of models. A large p is no proof of equality.",
+            "corrected for the pairs of a family. A large p is no proof of equality.",
         ),
         ("who counts", "Lesion values rest on images with a lesion map, all others on every image of the table."),
     ]

@@ -31,6 +31,11 @@ SETTINGS = (
         "lesions",
     ),
 )
+# what a training may spend: methods that differ in it are no longer told apart by their losses alone
+BUDGET = (
+    *("image_size", "max_epochs", "batch_size", "learning_rate", "weight_decay", "val_interval", "warmup_epochs"),
+    *("patience", "pre-trained", "generator width"),
+)
 # keys of a config that may differ between the runs of one experiment: whose run it is, where, and what stands elsewhere
 OF_ONE_RUN = frozenset(
     (
@@ -151,7 +156,8 @@ def _merged(mappings: Iterable[Mapping[str, Any]]) -> pd.DataFrame:
 def inconsistencies(collection: Collection) -> list[str]:
     """What a reviewer would ask about: runs that differ where they should not, weights that changed since.
 
-    Methods differ in what their overlays say; runs of one method must not.
+    Methods differ in what their overlays say; runs of one method must not. Where they differ in what they may spend
+    (``BUDGET``) a note says so.
     """
     notes = _of_seeds(collection)
     of_method = _by_method(collection.runs)
@@ -173,6 +179,7 @@ def inconsistencies(collection: Collection) -> list[str]:
         notes.append(
             f"The configs of the runs differ in {', '.join(differing)}: differences between models may come from that."
         )
+    notes += _of_budget(of_method)
     for run in collection.runs:
         part = run.evaluation.get("part")
         if part not in (None, "test"):
@@ -185,6 +192,23 @@ def inconsistencies(collection: Collection) -> list[str]:
         if run.run.get("state") not in (None, "completed"):
             notes.append(f"{run.name}: its training is '{run.run['state']}', not completed.")
     return notes + _of_folds(collection) + _of_plan(collection)
+
+
+def _of_budget(of_method: Mapping[str | None, Sequence[Run]]) -> list[str]:
+    """Keys of ``BUDGET`` that methods have different values of, with the values."""
+    values = {
+        "the paper's" if method is None else model_name(method): _merged(map(_settings, runs))
+        for method, runs in of_method.items()
+    }
+    known = {
+        name: dict(zip(found["name"], found["value"], strict=True)) for name, found in values.items() if len(found)
+    }
+    said = []
+    for key in BUDGET:
+        of_key = {name: found[key] for name, found in known.items() if key in found}
+        if len(set(of_key.values())) > 1:
+            said.append(f"{key} ({'; '.join(f'{name} {value}' for name, value in of_key.items())})")
+    return [f"Methods were not trained alike: {', '.join(said)}. A difference may come from that."] if said else []
 
 
 def _of_seeds(collection: Collection) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from .provenance import data_files
 __all__ = ["write_report"]
 
 logger = logging.getLogger(__name__)
-FOR_A_PAPER = ("paper", "lesion", "breast", "agreement", "copying")
+FOR_A_PAPER = ("paper", "lesion", "breast", "agreement", "correlation", "copying")
 
 
 def write_report(
@@ -30,6 +31,7 @@ def write_report(
     overwrite: bool = False,
     size_limit: float = 60e6,
     resamples: int = 2000,
+    choice: Mapping[str, Any] | None = None,
 ) -> Path:
     """Write one HTML file on all evaluations below a folder, or below several; it works offline.
 
@@ -40,6 +42,8 @@ def write_report(
         overwrite: replace a report that is there.
         size_limit: bytes of all pictures in the page; above it they are compressed more and more, and the page says so.
         resamples: of every bootstrap.
+        choice: the model chosen on validation data, as choice.json has it; by default that of the one folder which
+            has the file.
 
     Returns:
         the page.
@@ -56,6 +60,8 @@ def write_report(
     if page.exists() and not overwrite:
         raise FileExistsError(f"{page} exists already. Choose another --output, or pass --overwrite.")
     collection = collect(roots)
+    if choice is not None:
+        collection = replace(collection, choice=dict(choice))
     datalists = list(data_files(collection, "datalist").values())
     of_list = [{"source": datalist.get("name")} if len(datalists) > 1 else {} for datalist in datalists]
     cases = [source | case for source, datalist in zip(of_list, datalists, strict=True) for case in datalist["cases"]]
