@@ -258,14 +258,15 @@ def _tried(plan: Plan, cpus: int) -> dict[str | None, Pace]:
     firsts: dict[str | None, dict[str, Run]] = {}
     for run in plan:
         firsts.setdefault(run.method, {}).setdefault(run.run_id, run)
-    pairs = {method: own for method, own in firsts.items() if len(own) == 2}  # a plain stage 1 alone is not evaluated
+    # a stage 1 that only other methods start from is not evaluated: what it is timed beside does not count
+    other = next(run for run in plan if run.run_id == "evaluating")
+    pairs = {method: (own["training"], own.get("evaluating", other)) for method, own in firsts.items()}
     try:
         # as the processes of runs take it
         threads = None if "OMP_NUM_THREADS" in os.environ else cpus
         seconds = max(SHORTEST, TRIAL / len(pairs))
         return {
-            method: try_out(own["training"], own["evaluating"], ROOT, threads=threads, seconds=seconds)
-            for method, own in pairs.items()
+            method: try_out(*of_method, ROOT, threads=threads, seconds=seconds) for method, of_method in pairs.items()
         }
     except (RuntimeError, OSError, ValueError) as error:
         cause = error.__cause__ or error

@@ -161,7 +161,7 @@ def weights(
         output: the weights to write, .pt; their card lies beside them.
         licence: of the weights, such as "CC BY 4.0".
         attribution: whom to name for the data that the model has seen.
-        name: of the model; null keeps that of its card.
+        name: of the model; null keeps that of its card, and never the paper's for another method.
         method_note: what a reader must know of the method.
         command: what makes the run again.
         most_mb: the largest file of weights, in 10^6 bytes.

@@ -17,6 +17,7 @@ from torch import nn
 from ..inference.backends import BackendNetwork
 from ..inference.exported_model import NEEDS
 from ..networks import ResnetGenerator
+from ..networks.of_card import generator_of_card
 from ..networks.weights import load_weights, read_card, save_weights
 from .apart import Apart, peak_of
 from .machine import about_machine, gflop, peak_gflops, synchroniser
@@ -47,7 +48,7 @@ class InferenceVariant:
     Args:
         name: "plain eager fp32", or one of :data:`BACKENDS`.
         model: path of the weights, their card beside them.
-        height, width: of the image, multiples of 4.
+        height, width: of the image, multiples of what the network halves (4 for the paper's).
         batch_size: images at once.
         device: "cpu" or a CUDA device.
     """
@@ -78,32 +79,24 @@ def random_model(folder: str | Path, width: int = 64, num_blocks: int = 9, image
 
 def load_generator(model: str | Path) -> nn.Module:
     """The generator that a card describes, with its weights."""
-    layers = read_card(model)["network"]
-    network = ResnetGenerator(
-        width=layers.get("width", 64),
-        num_blocks=layers.get("num_blocks", 9),
-        upsample=layers.get("upsample", "transposed"),
-        norm=layers.get("norm", "INSTANCE"),
-        output_activation=layers.get("output_activation", "SIGMOID"),
-    )
-    load_weights(model, network, "cpu")
-    return network.eval()
+    return load_weights(model, generator_of_card(read_card(model)["network"]), "cpu").eval()
 
 
 def plain_network(model: str | Path) -> nn.Module:
-    """The same network of PyTorch's own layers in an ``nn.Sequential``.
+    """The same network of PyTorch's own layers in an ``nn.Sequential``; a U-Net or an autoencoder, MONAI's own, as is.
 
     Raises:
-        ValueError: for a card whose network is not the paper's.
+        ValueError: for a card of the paper's network with layers that are not the paper's.
     """
     layers = read_card(model)["network"]
-    own = {"num_downsamples": 2, "norm": "INSTANCE", "output_activation": "SIGMOID", "in_channels": 1}
+    if layers.get("name", "resnet") != "resnet":
+        return load_generator(model)
+    own = {"norm": "INSTANCE", "output_activation": "SIGMOID", "in_channels": 1}
     if other := [key for key, value in own.items() if layers.get(key, value) != value]:
         told = ", ".join(f"{key} {layers[key]!r}" for key in other)
         raise ValueError(f"the network of {model} has {told}: the plain network is made for the paper's layers alone.")
-    plain = plain_generator(
-        layers.get("width", 64), layers.get("num_blocks", 9), upsample=layers.get("upsample", "transposed")
-    )
+    known = ("width", "num_blocks", "upsample", "num_downsamples")
+    plain = plain_generator(**{key: layers[key] for key in known if key in layers})
     copy_weights({"generator": load_generator(model)}, {"generator": plain})
     return plain.eval()
 
@@ -201,13 +194,14 @@ def measure_inference(
             if not result.equal:
                 return result
         if native is not None:
-            _measure_native(result, InferenceVariant(PLAIN, path, *_whole(native), 1, device), names, repeats)
+            sides = _whole(native, 2 ** read_card(path)["network"].get("num_downsamples", 2))
+            _measure_native(result, InferenceVariant(PLAIN, path, *sides, 1, device), names, repeats)
     return result
 
 
-def _whole(native: tuple[int, int]) -> tuple[int, int]:
-    """The sides enlarged to what two down-samplings need."""
-    rows, columns = (-(-side // 4) * 4 for side in native)
+def _whole(native: tuple[int, int], multiple: int) -> tuple[int, int]:
+    """The sides enlarged to multiples, as the down-samplings of the network need them."""
+    rows, columns = (-(-side // multiple) * multiple for side in native)
     return rows, columns
 
 

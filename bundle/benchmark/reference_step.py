@@ -35,19 +35,24 @@ class _Block(nn.Module):
 
 
 def plain_generator(
-    width: int = 64, num_blocks: int = 9, end: type[nn.Module] = nn.Sigmoid, upsample: str = "transposed"
+    width: int = 64,
+    num_blocks: int = 9,
+    end: type[nn.Module] = nn.Sigmoid,
+    upsample: str = "transposed",
+    num_downsamples: int = 2,
 ) -> nn.Sequential:
-    """The ResNet generator, (B, 1, H, W) to (B, 1, H, W), sides multiples of 4.
+    """The ResNet generator, (B, 1, H, W) to (B, 1, H, W), sides multiples of ``2 ** num_downsamples``.
 
     ``upsample="resize"`` enlarges by nearest neighbours and a convolution, in place of the transposed convolution.
     """
     layers: list[nn.Module] = [nn.ReflectionPad2d(3), nn.Conv2d(1, width, kernel_size=7, padding=0)]
     layers += [nn.InstanceNorm2d(width), nn.ReLU(True)]
-    for channels in (width, 2 * width):
+    wider = [width * 2**level for level in range(num_downsamples + 1)]
+    for channels in wider[:-1]:
         layers += [nn.Conv2d(channels, 2 * channels, kernel_size=3, stride=2, padding=1)]
         layers += [nn.InstanceNorm2d(2 * channels), nn.ReLU(True)]
-    layers += [_Block(4 * width) for _ in range(num_blocks)]
-    for channels in (4 * width, 2 * width):
+    layers += [_Block(wider[-1]) for _ in range(num_blocks)]
+    for channels in wider[:0:-1]:
         if upsample == "resize":
             layers += [nn.Upsample(scale_factor=2), nn.ReflectionPad2d(1), nn.Conv2d(channels, channels // 2, 3)]
         else:

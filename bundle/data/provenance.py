@@ -6,7 +6,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -17,7 +17,7 @@ from ..keys import BatchKeys
 from .datalist import datalist_hash, read_datalist
 from .folds import read_folds
 
-__all__ = ["des_window_median", "fold_hash"]
+__all__ = ["des_window_median", "fold_hash", "starts"]
 
 
 def fold_hash(datalist: str | os.PathLike, folds: str | os.PathLike, fold: int, lesions: str = "all") -> dict[str, str]:
@@ -36,6 +36,13 @@ def fold_hash(datalist: str | os.PathLike, folds: str | os.PathLike, fold: int, 
         "data_hash": hashlib.sha256(parts.encode()).hexdigest(),
         "lesions": lesions,
     }
+
+
+def starts(training: Mapping[str, Any]) -> Iterator[Mapping[str, Any]]:
+    """The trainings that a training started from, the last one first: ``init`` of its card or checkpoint, and so on."""
+    while init := training.get("init"):
+        yield init
+        training = init
 
 
 def des_window_median(items: Iterable[Mapping[str, Any]]) -> list[float] | None:

@@ -12,7 +12,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from ..keys import BatchKeys
 
-__all__ = ["AUTOCAST_TYPES", "COMPILE_MODES", "MicroBatches", "check_machine", "unwrapped"]
+__all__ = ["AUTOCAST_TYPES", "COMPILE_MODES", "MicroBatches", "batch_share", "check_machine", "unwrapped"]
 
 COMPILE_MODES = ("default", "reduce-overhead", "max-autotune")
 AUTOCAST_TYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
@@ -21,6 +21,12 @@ AUTOCAST_TYPES = {"fp32": None, "bf16": torch.bfloat16, "fp16": torch.float16}
 def unwrapped(network: nn.Module) -> nn.Module:
     """The network itself, without the wrapper that synchronises its gradients."""
     return network.module if isinstance(network, DistributedDataParallel) else network
+
+
+def batch_share(engine: Any) -> float:
+    """What a mean over this process's batch weighs in that over the joint batch: 0 for a stand-in, 1 in one process."""
+    weight = getattr(engine, "batch_weight", None)
+    return 1.0 if weight is None else float(weight((engine.state.iteration - 1) % int(engine.state.epoch_length or 1)))
 
 
 def check_machine(
@@ -60,15 +66,11 @@ class MicroBatches:
         pairs = len(batch[BatchKeys.LE])
         whole = pairs if self.state.device.type == "cuda" else 1
         size = self.micro_batch_size or whole
-        weight = 1.0 if self.batch_weight is None else self.batch_weight(self._batch_number())
+        weight = batch_share(self)
         for start in range(0, pairs, size):
             part = {key: tensor[start : start + size] for key, tensor in batch.items()}
             with _unsynchronised(networks if start + size < pairs else ()):
                 yield part, weight * len(part[BatchKeys.LE]) / pairs
-
-    def _batch_number(self) -> int:
-        """Of the batch under way within its epoch, from 0."""
-        return (self.state.iteration - 1) % int(self.state.epoch_length or 1)
 
     def _backward(
         self, scaler: torch.amp.GradScaler, share: float, losses: dict[str, torch.Tensor], total: str | None = None

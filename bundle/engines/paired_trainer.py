@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+import ignite.distributed as idist
 import torch
 from ignite.engine import Engine
 from monai.engines import SupervisedTrainer, default_metric_cmp_fn
@@ -45,7 +46,8 @@ class PairedTrainer(MicroBatches, SupervisedTrainer):
         train_handlers: handlers; ``decollate`` is off, as the outputs are batches.
 
     Raises:
-        ValueError: for an unknown precision or mode, fp16 without CUDA, a micro-batch below 1 or a negative weight.
+        ValueError: for an unknown precision or mode, fp16 without CUDA, a micro-batch below 1 or a negative weight; for
+            several processes whose generator no wrapper synchronises.
     """
 
     def __init__(
@@ -76,6 +78,12 @@ class PairedTrainer(MicroBatches, SupervisedTrainer):
         check_machine(device, precision, micro_batch_size, compile)
         if weight < 0:
             raise ValueError(f"weight is {weight}, expected 0 or more.")
+        if idist.get_world_size() > 1 and unwrapped(gen_le_to_des) is gen_le_to_des:
+            raise ValueError(
+                f"{idist.get_world_size()} processes would each train a generator of their own: gen_le_to_des is not "
+                "wrapped in DistributedDataParallel. Lay configs/multi_gpu_train.json after the baseline's overlay, "
+                "which replaces the networks that it wraps."
+            )
         # everything that handlers may ask for must stand before the base class attaches them
         self.gen_le_to_des, self.generator_optimizer = gen_le_to_des, generator_optimizer
         self.objective = PairedL1Loss() if objective is None else objective

@@ -14,7 +14,7 @@ from ..data.folds import PARTS, fold_items
 from ..data.provenance import fold_hash
 from ..inference.save import NOTICE
 from ..networks.weights import card_problems, read_card
-from .check_config import config_problems
+from .check_config import config_problems, stack_problems
 from .check_data import data_problems
 from .command_line import CommandLine
 
@@ -73,7 +73,7 @@ def _fold_problems(settings: Mapping[str, Any], parts: Sequence[str]) -> list[st
 
 
 def check_training(settings: Mapping[str, Any], command_line: CommandLine | None = None) -> None:
-    """Check a training: overrides, root keys, datalist, folds, and every image of its training and validation parts.
+    """Check a training: overlays, overrides, root keys, data, and every image of its training and validation parts.
 
     Args:
         settings: the root keys of the run, resolved.
@@ -83,7 +83,7 @@ def check_training(settings: Mapping[str, Any], command_line: CommandLine | None
         ValueError: with every problem; a SystemExit with the same text where the runner's command line is known.
     """
     rank, world_size = _world()
-    problems = config_problems(settings, command_line, world_size)
+    problems = stack_problems(command_line) + config_problems(settings, command_line, world_size)
     if rank == 0:  # one process reads the images; the others would find the same
         problems += _fold_problems(settings, PARTS[:2])
     if world_size > 1:

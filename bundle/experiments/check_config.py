@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import json
 import math
 import os
 from collections.abc import Mapping
@@ -24,7 +25,7 @@ from ..inference.save_dicom import ALSO
 from ..metrics.image_quality import VIF_SMALLEST
 from .command_line import CommandLine
 
-__all__ = ["config_problems", "override_problems", "setting_problems"]
+__all__ = ["config_problems", "override_problems", "setting_problems", "stack_problems"]
 
 REFERENCES = ("$", "@", "%")  # a text that the parser evaluates
 NONE = "'$None'"  # the runner drops an override that is None, but not an expression that gives it
@@ -39,6 +40,27 @@ def config_problems(
     settings = {"num_downsamples": _num_downsamples(command_line), **settings}
     named = {problem.split()[0].removeprefix("--").rstrip(":") for problem in problems}
     return problems + [found for found in setting_problems(settings, world_size, here) if found.split()[0] not in named]
+
+
+def stack_problems(command_line: CommandLine | None) -> list[str]:
+    """Overlays of a training that are named by the last one alone, or of which one changes nothing."""
+    if command_line is None or not command_line.config_files:
+        return []
+    contents = [ConfigParser.load_config_file(path) for path in command_line.config_files]
+    methods = [content["method"] for content in contents if content.get("method")]
+    problems = []
+    if len(methods) > 1 and "method" not in command_line.overrides:
+        problems.append(
+            f"method is {methods[-1]}, which is the last of the stacked overlays {', '.join(methods)} alone. "
+            f"Pass --method {'+'.join(methods)}: it names the row of the tables, and the folders."
+        )
+    config = ConfigParser.load_config_files(command_line.config_files)
+    if "lesion_weight" in config and "@lesion_weight" not in json.dumps(config, default=str):
+        problems.append(
+            f"lesion_weight is {config['lesion_weight']}, but nothing of this config takes it: "
+            "configs/ablation/lesion_weighted.json is laid over a baseline of configs/baselines."
+        )
+    return problems
 
 
 def _num_downsamples(command_line: CommandLine | None) -> int:

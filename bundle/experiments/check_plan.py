@@ -43,7 +43,7 @@ def plan_problems(plan: Plan, root: Path, here: bool = True) -> list[str]:
         root: the repository.
         here: whether the runs are to be on this machine; else its devices do not matter.
     """
-    from .check_config import config_problems
+    from .check_config import config_problems, stack_problems
 
     problems: dict[str, None] = {}
     found_of: dict[tuple[str | None, ...], dict[str, Any]] = {}
@@ -58,6 +58,7 @@ def plan_problems(plan: Plan, root: Path, here: bool = True) -> list[str]:
                 settings = None
             line = _command_line(run, root)
             found = config_problems(settings, line, here=here) if settings is not None else []
+            found += stack_problems(line) if run.run_id == "training" and settings is not None else []
             whose = f"method {run.method}: " if run.method else ""
             problems |= {whose + problem: None for problem in found if problem not in problems}
             found_of[run.method, *files] = settings or {}

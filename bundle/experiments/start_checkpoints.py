@@ -65,7 +65,7 @@ def start_checkpoints(template: str, runs: Iterable[tuple[Run, str]], problems: 
 
 
 def _leaks(run: Run, path: Path, foreign: set[str]) -> list[str]:
-    from ..data.provenance import fold_hash
+    from ..data.provenance import fold_hash, starts
     from ..handlers.training_state import checkpoint_data
 
     try:
@@ -76,8 +76,8 @@ def _leaks(run: Run, path: Path, foreign: set[str]) -> list[str]:
     here = fold_hash(places["datalist"], places["folds"], run.fold)
     if made_on.get("datalist_hash") != here["datalist_hash"]:
         foreign.add(str(path))
-        return []
-    if made_on.get("data_hash") == here["data_hash"]:
+    of_list = [each for each in (made_on, *starts(made_on)) if each.get("datalist_hash") == here["datalist_hash"]]
+    if all(each.get("data_hash") == here["data_hash"] for each in of_list):
         return []
     return [
         f"{run.name} cannot start from {path}, which was trained on another split of this list: its training patients "

@@ -10,6 +10,7 @@ from .evaluation_report import EvaluationReport
 from .failure_monitor import FailureMonitor
 from .image_panels import ImagePanels
 from .kept_images import KeptImages
+from .learning_rate_schedule import LearningRateSchedule
 from .lesion_discriminator import LesionDiscriminatorHandler
 from .lesion_loss import LesionLossHandler
 from .loss_curves import LossCurves

@@ -12,6 +12,7 @@ import torch
 from ignite.engine import Engine, Events
 
 from ..engines.events import CycleGanEvents
+from ..engines.micro_batches import batch_share
 from ..engines.running_means import over_processes
 from ..keys import BatchKeys, OutputKeys
 
@@ -74,11 +75,14 @@ class AdaptiveGamma(ABC):
 
     Called with the lesion maps of a batch it gives the gamma of each image, so a ``LesionLossHandler`` of the trainer
     and one of the evaluator share it. Attach it to the trainer. What it learns is that of whole iterations: it is the
-    same for any micro-batch, and with several processes all have the same. ``gamma`` is left in
-    ``engine.state.metrics`` after each epoch, and in TensorBoard.
+    same for any micro-batch, and with several processes all have the same; a stand-in of ``JointBatches`` is not
+    counted. ``gamma`` is left in ``engine.state.metrics`` after each epoch, and in TensorBoard.
 
     Args:
         writer: a ``SummaryWriter``; None writes nothing.
+
+    Raises:
+        ValueError: when attached to an engine a second time.
     """
 
     def __init__(self, writer: Any = None) -> None:
@@ -97,12 +101,18 @@ class AdaptiveGamma(ABC):
         """What is shown after an epoch, by name; every process has to call it."""
 
     def attach(self, engine: Engine) -> None:
+        if engine.has_event_handler(self.loss_completed, CycleGanEvents.GENERATOR_LOSS_COMPLETED):
+            raise ValueError(
+                f"the rule for gamma, {type(self).__name__}, is attached twice, and would take two steps an iteration: "
+                "of the overlays gamma_by_area, gamma_by_ratio and gamma_by_dual lay one alone."
+            )
         engine.add_event_handler(CycleGanEvents.GENERATOR_LOSS_COMPLETED, self.loss_completed)
         engine.add_event_handler(Events.EPOCH_COMPLETED, self.epoch_completed)
 
     def loss_completed(self, engine: Engine) -> None:
         images: Any = engine.state.output
-        self.count(images)
+        if batch_share(engine) > 0:
+            self.count(images)
 
     def epoch_completed(self, engine: Engine) -> None:
         scalars = self.scalars()
@@ -115,28 +125,31 @@ class AdaptiveGamma(ABC):
 class AreaGamma(AdaptiveGamma):
     r"""Each image its own: :math:`\gamma_i = c N / |s_i|` of N pixels and a lesion of :math:`|s_i|`; 0 without one.
 
-    A small lesion weighs as much as a large one. With c = 1 the masked terms equal those of
-    ``LesionLossHandler(gamma=1, reduction="lesion")``. The handler has to have the reduction "image": "lesion" would
+    A small lesion weighs as much as a large one. With c = 1 and no bound the masked terms equal those
+    of ``LesionLossHandler(gamma=1, reduction="lesion")``. The handler has to have the reduction "image": "lesion" would
     divide by the area once more. It has no state. Shown is the mean over an epoch's images with a lesion.
 
     Args:
         constant: c, dimensionless.
+        highest: bound of an image's gamma, which a lesion of a few pixels would else drive to thousands; None is none.
         writer: a ``SummaryWriter``; None writes nothing.
 
     Raises:
-        ValueError: for a negative constant.
+        ValueError: for a negative constant or bound.
     """
 
-    def __init__(self, constant: float = 1.0, writer: Any = None) -> None:
+    def __init__(self, constant: float = 1.0, highest: float | None = None, writer: Any = None) -> None:
         super().__init__(writer)
-        if constant < 0:
-            raise ValueError(f"constant is {constant}, expected 0 or more.")
+        if min(constant, highest or 0) < 0:
+            raise ValueError(f"constant is {constant} and highest {highest}, expected 0 or more.")
         self.constant = constant
+        self.highest = highest
         self._sums = torch.zeros(2, dtype=torch.float64)  # gammas, lesions
 
     def __call__(self, seg: torch.Tensor) -> torch.Tensor:
         pixels = seg.flatten(1).sum(dim=1)
-        return torch.where(pixels > 0, self.constant * seg[0].numel() / pixels.clamp(min=1), 0)
+        gammas = torch.where(pixels > 0, self.constant * seg[0].numel() / pixels.clamp(min=1), 0)
+        return gammas if self.highest is None else gammas.clamp(max=self.highest)
 
     def count(self, images: Mapping[str, torch.Tensor]) -> None:
         seg = images[BatchKeys.SEG]
@@ -241,9 +254,10 @@ class DualGamma(SteeredGamma):
     So gamma rises while the background's error is at or below the baseline with its margin, and falls while it is
     above. The error is the moving average of ``|G(x) - y|`` outside the lesion maps, air included: that is the image
     which must not get worse, while the cycle and identity images are perfect already for a G that copies. Without a
-    baseline it is the lowest moving average so far: the background may not get worse than it has been. ``gamma`` does
-    not move before the average has seen 1 / (1 - decay) iterations. Shown are ``gamma`` and ``gamma_background``, the
-    moving average; with ``highest`` 0 the latter is the baseline that gamma = 0 gives.
+    baseline it is the lowest moving average so far, of the very training that gamma moves: the background may not get
+    worse than it has been, which says nothing of a training with gamma 0. ``gamma`` does not move before the average
+    has seen 1 / (1 - decay) iterations. Shown are ``gamma`` and ``gamma_background``, the moving average; with
+    ``highest`` 0 the latter is the baseline that gamma = 0 gives.
 
     Args:
         baseline: error in units of [0, 1], or None.

@@ -9,18 +9,19 @@ from typing import Any
 from ignite.engine import Engine, Events
 
 from ..engines.running_means import RunningMeans
-from ..keys import OutputKeys
 
 __all__ = ["FailureMonitor"]
 
 logger = logging.getLogger(__name__)
+ON_LESIONS_ALONE = ("_lesion", "_crops")  # means in which an image, or a patch, without a lesion counts 0
 
 
 class FailureMonitor:
     """Watches the trainer and its validations for three failures; each is said once a run.
 
-    - ``discriminator_collapse``: a discriminator's mean loss over an epoch lies below ``discriminator_loss``. It tells
-      real from synthetic without effort, and the generators learn nothing more from it.
+    - ``discriminator_collapse``: a discriminator's mean loss over an epoch, any ``loss_disc_*`` of the output, lies
+      below ``discriminator_loss``. It tells real from synthetic without effort, and the generators learn nothing more
+      from it. Losses on lesions alone (``_lesion``, ``_crops``) are low wherever lesions are few, and are not judged.
     - ``lesion_error``: the mean error in lesions is more than ``lesion_ratio`` times the background's.
     - ``background_drift``: virtual minus real DES, averaged over the background, exceeds ``background_bias`` on
       either side: an artefact over the whole breast.
@@ -73,8 +74,8 @@ class FailureMonitor:
 
     def iteration_completed(self, engine: Engine) -> None:
         output: Any = engine.state.output
-        names = (OutputKeys.LOSS_DISC_DES, OutputKeys.LOSS_DISC_LE)  # a training without discriminators has neither
-        self._losses.add({name: output[name] for name in names if name in output})
+        names = (name for name in output if name.startswith("loss_disc_") and not name.endswith(ON_LESIONS_ALONE))
+        self._losses.add({name: output[name] for name in names})
 
     def judge_discriminators(self, engine: Engine) -> None:
         for name, mean in self._losses.means().items():

@@ -37,8 +37,9 @@ class LesionDiscriminatorHandler:
         weight: of the terms of "weight"; 0 adds none.
 
     Raises:
-        ValueError: for an unknown mode or a negative weight; when attached, for an image pool (its images are not those
-            of the batch's maps) and, to concatenate, for discriminators of one channel or compiled ones.
+        ValueError: for an unknown mode or a negative weight; when attached, for an engine without Dy and Dx, for an
+            image pool (its images are not those of the batch's maps) and, to concatenate, for discriminators of one
+            channel or compiled ones.
     """
 
     def __init__(self, mode: str, weight: float = 1.0) -> None:
@@ -75,6 +76,11 @@ class LesionDiscriminatorHandler:
 
     def _problems(self, engine: Any, discriminators: Mapping[str, nn.Module]) -> list[str]:
         problems = []
+        if len(discriminators) < 2:
+            problems.append(
+                f"this {type(engine).__name__} has no disc_des and disc_le to be told of lesions: a baseline on pairs "
+                "trains without them."
+            )
         sizes = [getattr(getattr(engine, name, None), "size", 0) for name in ("pool_des", "pool_le")]
         if max(sizes) > 0:
             problems.append(

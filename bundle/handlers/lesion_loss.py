@@ -32,7 +32,7 @@ class LesionLossHandler:
         reduction: "image" (the paper) or "lesion", see :class:`bundle.losses.LesionL1Loss`.
 
     Raises:
-        ValueError: for a negative weight or an unknown reduction.
+        ValueError: for a negative weight or an unknown reduction; when attached, for an engine without F.
     """
 
     def __init__(
@@ -52,6 +52,12 @@ class LesionLossHandler:
         self.loss = LesionL1Loss(reduction)
 
     def attach(self, engine: Engine) -> None:
+        if getattr(engine, "gen_des_to_le", None) is None:
+            raise ValueError(
+                f"the lesion-masked losses weigh cycle and identity images, but this {type(engine).__name__} has no "
+                "gen_des_to_le to make them: a baseline on pairs takes gamma 0 and no rule for gamma. Its own weight "
+                "of lesions is lesion_weight."
+            )
         engine.add_event_handler(CycleGanEvents.GENERATOR_LOSS_COMPLETED, self)
 
     def __call__(self, engine: Engine) -> None:

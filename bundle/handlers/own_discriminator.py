@@ -13,7 +13,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from ..engines.events import CycleGanEvents
-from ..engines.micro_batches import AUTOCAST_TYPES
+from ..engines.micro_batches import AUTOCAST_TYPES, batch_share
 from ..engines.running_means import over_processes
 from ..keys import BatchKeys, OutputKeys
 from .lesion_crops import LesionCrops
@@ -42,7 +42,8 @@ class OwnDiscriminator:
     It works on every engine that fires GENERATOR_LOSS_COMPLETED with ``le``, ``des``, ``seg`` and ``virtual_des`` in
     ``state.output``. D trains at MONAI's ``IterationEvents.MODEL_COMPLETED``, before any handler reads the finished
     output, or at ITERATION_COMPLETED where the engine does not fire that. On an ``Evaluator`` it adds the term and
-    trains nothing. It goes into a checkpoint as a part of ``TrainingState``.
+    trains nothing. It goes into a checkpoint as a part of ``TrainingState``, and a training that starts from that
+    checkpoint takes it over if it has a part of that name.
 
     Args:
         discriminator: D; ends in its own activation.
@@ -76,6 +77,15 @@ class OwnDiscriminator:
         self.term = f"adversarial_{name.removeprefix('disc_')}"
         self.scaler = torch.amp.GradScaler("cpu", enabled=False)
         self._to_train = False
+
+    @property
+    def networks(self) -> dict[str, nn.Module]:
+        """By their names in ``state_dict``: what another training may start from."""
+        return {"discriminator": self.discriminator}
+
+    @property
+    def optimizers(self) -> dict[str, Optimizer]:
+        return {"optimizer": self.optimizer}
 
     def attach(self, engine: Engine) -> None:
         if self.weight == 0:
@@ -115,7 +125,7 @@ class OwnDiscriminator:
         self.optimizer.zero_grad(set_to_none=True)
         real = self._error(engine, state.output, BatchKeys.DES, target=1.0)
         fake = self._error(engine, state.output, OutputKeys.VIRTUAL_DES, target=0.0)
-        loss = 0.5 * (real + fake) * _share(engine)
+        loss = 0.5 * (real + fake) * batch_share(engine)
         state.output[f"loss_{self.name}"] = loss.detach()
         if loss.requires_grad:
             self.scaler.scale(loss).backward()
@@ -148,9 +158,3 @@ class OwnDiscriminator:
         self.optimizer.load_state_dict(state["optimizer"])
         if state["scaler"]:
             self.scaler.load_state_dict(state["scaler"])
-
-
-def _share(engine: Any) -> float:
-    """What a mean over this process's batch weighs in that over the joint batch."""
-    weight = getattr(engine, "batch_weight", None)
-    return 1.0 if weight is None else float(weight((engine.state.iteration - 1) % int(engine.state.epoch_length or 1)))

@@ -12,7 +12,9 @@ from typing import Any
 
 import torch
 from ignite.engine import Engine, Events
+from torch import nn
 
+from ..data.provenance import starts
 from ..engines.paired_trainer import PairedTrainer
 from ..engines.trainer import CycleGanTrainer
 from ..networks.weights import save_bytes
@@ -36,11 +38,14 @@ class TrainingState:
         ckpt_dir: receives ``checkpoint.pt``.
         parts: further objects with ``state_dict`` and ``load_state_dict``, by name (best model, failure monitor, ...).
         data_hash: of the datalist and fold; a resume on other data is refused.
-        datalist_hash: of the datalist alone; a start from a checkpoint of another split of the same list is refused.
+        datalist_hash: of the datalist alone; a start from a checkpoint of another split of the same list is refused,
+            and so is one that itself started from such a checkpoint.
+        datalist: the list's name, for the cards of what starts from here.
         resume: go on from ``checkpoint.pt`` of ``ckpt_dir``.
         init_checkpoint: another run's ``checkpoint.pt`` to start from (stage 2): all its networks and, with
             ``init_optimizers``, its optimisers' moments; the learning rate is this run's own. Of a trainer with other
-            networks those that both have are taken, and no moments. Not used by a resume.
+            networks those that both have are taken, and no moments. A part with ``networks`` and ``optimizers``,
+            as ``OwnDiscriminator`` is, is taken over where the checkpoint has one of its name. Not used by a resume.
         init_optimizers: take over the optimisers' moments too.
         interval: epochs between saves; the last epoch is always saved.
     """
@@ -51,6 +56,7 @@ class TrainingState:
         parts: Mapping[str, Any] | None = None,
         data_hash: str = "",
         datalist_hash: str = "",
+        datalist: str = "",
         resume: bool = False,
         init_checkpoint: str | os.PathLike | None = None,
         init_optimizers: bool = True,
@@ -60,6 +66,8 @@ class TrainingState:
         self.parts = dict(parts or {})
         self.data_hash = data_hash
         self.datalist_hash = datalist_hash
+        self.datalist = datalist
+        self.init: dict[str, Any] | None = None  # of the training that this one started from
         self.resume = resume
         self.init_checkpoint = init_checkpoint
         self.init_optimizers = init_optimizers
@@ -90,6 +98,8 @@ class TrainingState:
             "iteration": engine.state.iteration,
             "data_hash": self.data_hash,
             "datalist_hash": self.datalist_hash,
+            "datalist": self.datalist,
+            "init": self.init,
             "networks": {name: network.state_dict() for name, network in engine.networks.items()},
             "optimizers": {name: part.state_dict() for name, part in engine.optimizers.items()},
             "scalers": {name: part.state_dict() for name, part in engine.scalers.items()},
@@ -113,7 +123,7 @@ class TrainingState:
                 f"{self.path} is of another kind of training (its networks are {', '.join(state['networks'])}, this "
                 f"config's {', '.join(engine.networks)}). Resume with the config of that run."
             )
-        self._load_networks(engine, state, self.path, engine.networks)
+        self._load_networks(engine.networks, state["networks"], self.path, engine.networks)
         for name, optimizer in engine.optimizers.items():
             _take_over(optimizer, state["optimizers"][name], settings=IMPLEMENTATION)
         for name, scaler in engine.scalers.items():
@@ -124,12 +134,14 @@ class TrainingState:
             pool.load_state_dict({**state["pools"][name], "images": images})
         later = ("copy_monitor",)  # parts that checkpoints of earlier versions do not have, and that may start anew
         lacking = [name for name in self.parts if name not in state["parts"] and name not in later]
-        if lacking:
-            raise ValueError(
-                f"{self.path} lacks the state of {', '.join(lacking)}. Resume with the config of that run."
-            )
+        beyond = [name for name in state["parts"] if name not in self.parts]
+        problems = [f"lacks the state of {', '.join(lacking)}"] if lacking else []
+        problems += [f"holds the state of {', '.join(beyond)}, which this config does not build"] if beyond else []
+        if problems:
+            raise ValueError(f"{self.path} {', and '.join(problems)}. Resume with the config of that run.")
         for name in self.parts.keys() & state["parts"].keys():
             self.parts[name].load_state_dict(state["parts"][name])
+        self.init = state.get("init")
         engine.state.epoch = self._saved_epoch = state["epoch"]
         # counted in this run's batches: with another batch size Ignite would take the rest for half an epoch
         length = engine.state.epoch_length
@@ -139,20 +151,36 @@ class TrainingState:
     def _initialise(self, engine: AnyTrainer) -> None:
         path = Path(str(self.init_checkpoint))
         state = self._read(path, "Pass the checkpoint.pt that the pre-training wrote.")
-        same_list = bool(self.datalist_hash) and state.get("datalist_hash") == self.datalist_hash
-        if same_list and state["data_hash"] != self.data_hash:
+        self.init = _training_of(state)
+        of_list = [each for each in (state, *starts(state)) if each.get("datalist_hash") == self.datalist_hash]
+        if self.datalist_hash and any(each.get("data_hash") != self.data_hash for each in of_list):
             raise ValueError(
                 f"{path} was trained on another split of this datalist: its training patients may stand in this "
                 "run's validation or test part. Take the folds and --fold of that training."
             )
         shared = engine.networks.keys() & state["networks"].keys()
         same_networks = engine.networks.keys() == state["networks"].keys()
-        self._load_networks(engine, state, path, shared)
+        self._load_networks(engine.networks, state["networks"], path, shared)
         if self.init_optimizers and same_networks:
             for name, optimizer in engine.optimizers.items():
                 _take_over(optimizer, state["optimizers"][name])
         taken = "" if same_networks else f" ({', '.join(sorted(shared))} alone: it is of another kind of training)"
         logger.info(f"started from epoch {state['epoch']} of {path}{taken}")
+        self._initialise_parts(state["parts"], path)
+
+    def _initialise_parts(self, saved: Mapping[str, Any], path: Path) -> None:
+        """Take over what parts train themselves; whatever else they keep begins anew."""
+        for name, part in self.parts.items():
+            if not hasattr(part, "networks"):
+                continue
+            if name not in saved:
+                logger.info(f"{name} starts anew: {path} has none")
+                continue
+            self._load_networks(part.networks, saved[name], path, part.networks)
+            if self.init_optimizers:
+                for key, optimizer in part.optimizers.items():
+                    _take_over(optimizer, saved[name][key])
+            logger.info(f"{name} is taken over too")
 
     @staticmethod
     def _read(path: Path, step: str) -> dict[str, Any]:
@@ -167,12 +195,14 @@ class TrainingState:
         return state
 
     @staticmethod
-    def _load_networks(engine: AnyTrainer, state: Mapping[str, Any], path: Path, names: Collection[str]) -> None:
-        for name, network in engine.networks.items():
+    def _load_networks(
+        networks: Mapping[str, nn.Module], saved: Mapping[str, Any], path: Path, names: Collection[str]
+    ) -> None:
+        for name, network in networks.items():
             if name not in names:
                 continue
             try:
-                network.load_state_dict(state["networks"][name])
+                network.load_state_dict(saved[name])
             except RuntimeError as error:
                 raise ValueError(
                     f"{path} holds another {name} than this config builds: use the width, depth and options of its run."
@@ -200,9 +230,21 @@ def _take_over(
                     values[key] = torch.empty_like(weight, dtype=value.dtype).copy_(value)
 
 
-def checkpoint_data(path: str | os.PathLike | None) -> dict[str, str] | None:
-    """The hashes of the data that a checkpoint was trained on, for the card of the model that starts from it."""
+def checkpoint_data(path: str | os.PathLike | None) -> dict[str, Any] | None:
+    """What a checkpoint was trained on and how long, for the card of the model that starts from it.
+
+    Returns:
+        ``datalist`` (the list's name), ``datalist_hash``, ``data_hash``, ``epochs``, ``steps`` and, where the
+        checkpoint itself started from another, ``init``: the same of that one. What an older one lacks is left out.
+    """
     if path is None or not Path(path).is_file():
         return None
     state = torch.load(path, map_location="cpu", weights_only=True, mmap=True)
-    return {name: state.get(name, "") for name in ("datalist_hash", "data_hash")}
+    return _training_of(state)
+
+
+def _training_of(state: Mapping[str, Any]) -> dict[str, Any]:
+    """What a checkpoint tells of its training."""
+    known = {name: state.get(name, "") for name in ("datalist", "datalist_hash", "data_hash")}
+    known |= {"epochs": state.get("epoch"), "steps": state.get("iteration"), "init": state.get("init")}
+    return {name: value for name, value in known.items() if value or name.endswith("_hash")}

@@ -116,7 +116,7 @@ class AutoencoderGenerator(_MonaiGenerator):
             out_channels=out_channels,
             channels=channels,
             strides=(2,) * num_downsamples,
-            inter_channels=(channels[-1],) * num_blocks or None,
+            inter_channels=[channels[-1]] * num_blocks or None,
             norm=norm,
         )
         super().__init__(network, num_downsamples, output_activation)

@@ -7,10 +7,13 @@ from importlib.util import find_spec
 import pytest
 import torch
 
+import bundle.benchmark.infer as benchmark_infer
 import bundle.benchmark.train as benchmark_train
+from bundle.benchmark.infer import measure_inference
 from bundle.benchmark.reference_step import ReferenceStep, plain_discriminator, plain_generator
 from bundle.benchmark.training_steps import StepVariant, build_step, plain_networks, product_trainer
-from bundle.networks import PatchDiscriminator, ResnetGenerator
+from bundle.networks import PatchDiscriminator, ResnetGenerator, generator_of_card
+from bundle.networks.weights import save_weights
 from scripts.benchmark import CONFIGS, dicom, infer, loader, train
 from scripts.benchmark import _pairs as read_levers
 
@@ -183,6 +186,24 @@ def test_infer(tmp_path, capsys):
     assert [line["bound"] for line in content["equality"]] == [1e-4, 1e-2, 1e-4, 1e-2, 1e-4]
     assert content["settings"]["model"] == "random weights"
     assert "generator, 32 px" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("layers", "multiple"),
+    [
+        ({"name": "unet", "in_channels": 1, "width": 2, "num_downsamples": 4}, 16),
+        ({"in_channels": 1, "width": 2, "num_blocks": 1, "num_downsamples": 3}, 8),
+    ],
+)
+def test_infer_of_another_network(layers, multiple, tmp_path, monkeypatch):
+    card = {"image_size": 32, "network": layers, "intensity": {"method": "window"}}
+    save_weights(tmp_path / "model.pt", generator_of_card(layers), card)
+    whole = []
+    monkeypatch.setattr(benchmark_infer, "_measure_native", lambda result, base, *_: whole.append(base))
+    backends, native = ["torch fp32"], (2 * multiple, 2 * multiple + 1)
+    measured = measure_inference(tmp_path / "model.pt", (32,), 1, backends, 1, native, memory=False)
+    assert [line["difference"] for line in measured.equality] == [0.0]
+    assert [(base.height, base.width) for base in whole] == [(2 * multiple, 3 * multiple)]
 
 
 def test_a_backend_whose_export_lacks_a_package_is_left_out(tmp_path, monkeypatch):

@@ -10,6 +10,7 @@ from monai.engines import SupervisedTrainer
 from torch import nn
 
 from bundle.engines import CycleGanEvents, PairedTrainer
+from bundle.handlers import LesionDiscriminatorHandler, LesionLossHandler
 from bundle.losses import PairedL1Loss
 
 
@@ -109,3 +110,22 @@ def test_the_weights_of_the_objective_are_those_of_the_paired_loss():
 def test_what_cannot_work_is_refused(options, said):
     with pytest.raises(ValueError, match=said):
         _trainer(Scale(), _batch(), **options)
+
+
+def test_processes_whose_generators_would_part_are_refused(monkeypatch):
+    monkeypatch.setattr("ignite.distributed.get_world_size", lambda: 2)
+    with pytest.raises(ValueError, match=r"2 processes .* Lay configs/multi_gpu_train.json after the baseline"):
+        _trainer(Scale(), _batch())
+
+
+@pytest.mark.parametrize(
+    ("handler", "said"),
+    [
+        (LesionLossHandler(35.0), "this PairedTrainer has no gen_des_to_le .* takes gamma 0 and no rule for gamma"),
+        (LesionDiscriminatorHandler("weight"), "this PairedTrainer has no disc_des and disc_le to be told of lesions"),
+        (LesionDiscriminatorHandler("concatenate"), "this PairedTrainer has no disc_des and disc_le"),
+    ],
+)
+def test_a_handler_that_needs_four_networks_is_refused_before_a_step(handler, said):
+    with pytest.raises(ValueError, match=said):
+        _trainer(Scale(), _batch(), train_handlers=[handler])

@@ -63,6 +63,7 @@ def test_the_area_gives_each_image_its_own():
     seg[1, 0, :2] = 1
     assert AreaGamma(1.0)(seg).tolist() == [16, 2, 0]
     assert AreaGamma(0.5)(seg).tolist() == [8, 1, 0]
+    assert AreaGamma(1.0, highest=10)(seg).tolist() == [10, 2, 0]
 
 
 @pytest.mark.usefixtures("float64")
@@ -253,7 +254,8 @@ def test_a_rule_between_equal_bounds_is_that_number():
 @pytest.mark.parametrize(
     ("build", "text"),
     [
-        (lambda: AreaGamma(-1), "constant is -1, expected 0 or more."),
+        (lambda: AreaGamma(-1), "constant is -1 and highest None, expected 0 or more."),
+        (lambda: AreaGamma(highest=-1), "constant is 1.0 and highest -1, expected 0 or more."),
         (lambda: RatioGamma(constant=-1), "constant -1 and start 0.0 must be 0 or more."),
         (lambda: RatioGamma(lowest=5, highest=1), "lowest is 5 and highest 1, expected 0 <= lowest <= highest."),
         (lambda: RatioGamma(decay=1), "decay is 1, expected a number from 0 to less than 1."),
@@ -265,3 +267,17 @@ def test_a_rule_between_equal_bounds_is_that_number():
 def test_wrong_arguments_are_named(build, text):
     with pytest.raises(ValueError, match=f"^{re.escape(text)}$"):
         build()
+
+
+def test_a_rule_that_two_overlays_attach_is_refused():
+    rule = RatioGamma()
+    with pytest.raises(ValueError, match="the rule for gamma, RatioGamma, is attached twice"):
+        make_trainer([make_batch()], handlers=[rule, rule])
+
+
+@pytest.mark.parametrize("rule", [AreaGamma(), RatioGamma(), DualGamma(highest=0)])
+def test_a_stand_in_that_weighs_nothing_is_not_counted(rule):
+    counted = []
+    rule.count = lambda images: counted.append(len(images["seg"]))
+    make_trainer([make_batch()] * 3, handlers=[rule], micro_batch_size=3, batch_weight=lambda batch: batch % 2).run()
+    assert counted == [3]

@@ -1,4 +1,4 @@
-"""A copy of LE is said once for each region, and only beyond the margin."""
+"""A copy of LE is said once for each region, and only above the level and beyond the margin."""
 
 from __future__ import annotations
 
@@ -28,16 +28,16 @@ def test_a_virtual_des_like_the_real_one_is_silent(script, warned):
 
 
 def test_a_copy_is_named_once_in_each_region(script, warned):
-    played = script(None, {1: validation(), 2: validation(0.95), 3: validation(1.0, 0.9), 4: validation(1.0, 1.0)})
+    played = script(None, {1: validation(), 2: validation(0.95), 3: validation(1.0, 0.92), 4: validation(1.0, 1.0)})
     monitor = CopyMonitor(played.evaluator)
     played.run([monitor], epochs=4)
     assert warned() == [
-        "copying_lesion in epoch 2: the correlation of the virtual DES with LE in the lesion (0.95) exceeds that of "
-        "the real DES (0.4) by more than 0.3: it is close to a copy of LE. Where pairs are registered, try a paired "
-        "loss or a baseline of configs/baselines.",
-        "copying_background in epoch 3: the correlation of the virtual DES with LE in the background (0.9) exceeds "
-        "that of the real DES (0.2) by more than 0.3: it is close to a copy of LE. Where pairs are registered, try a "
-        "paired loss or a baseline of configs/baselines.",
+        "copying_lesion in epoch 2: the correlation of the virtual DES with LE in the lesion (0.95) is above 0.9, "
+        "and exceeds that of the real DES (0.4) by more than 0.3: it is close to a copy of LE. Where pairs are "
+        "registered, try a paired loss or a baseline of configs/baselines.",
+        "copying_background in epoch 3: the correlation of the virtual DES with LE in the background (0.92) is above "
+        "0.9, and exceeds that of the real DES (0.2) by more than 0.3: it is close to a copy of LE. Where pairs are "
+        "registered, try a paired loss or a baseline of configs/baselines.",
     ]
     assert monitor.warned == {"copying_lesion": 2, "copying_background": 3}
 
@@ -46,6 +46,8 @@ def test_a_copy_is_named_once_in_each_region(script, warned):
     "metrics",
     [
         validation(0.69, 0.49),
+        validation(0.89, 0.89),  # a regressor of LE follows it more than the real DES does
+        {name: 0.95 if "virtual" in name else 0.7 for name in validation()},  # as far as the real one allows
         validation(-1.0, -1.0),  # the contrary of LE is no copy
         validation(math.nan, math.nan),  # no lesion, or nothing that varies
         {},  # an evaluation without these columns
@@ -57,10 +59,10 @@ def test_below_the_margin_and_without_a_value_nothing_is_said(script, warned, me
     assert warned() == []
 
 
-def test_margin_prefix_and_interval_are_arguments(script):
+def test_level_margin_prefix_and_interval_are_arguments(script):
     metrics = {name.replace("val_", "mine_"): value for name, value in validation(0.55, 0.25).items()}
     played = script(None, {1: metrics, 2: metrics})
-    monitor = CopyMonitor(played.evaluator, margin=0.1, interval=2, prefix="mine")
+    monitor = CopyMonitor(played.evaluator, level=0.5, margin=0.1, interval=2, prefix="mine")
     played.run([monitor], epochs=2)
     assert monitor.warned == {"copying_lesion": 2}
 
@@ -96,6 +98,12 @@ def test_only_the_first_process_speaks(script, warned):
 def test_a_margin_that_can_never_or_always_be_exceeded_is_refused(wrong):
     with pytest.raises(ValueError, match=r"the copy monitor's margin is .*, expected a difference of correlations"):
         CopyMonitor(None, margin=wrong)
+
+
+@pytest.mark.parametrize("wrong", [-0.1, 1.0, math.nan])
+def test_a_level_that_no_correlation_exceeds_is_refused(wrong):
+    with pytest.raises(ValueError, match=r"the copy monitor's level is .*, expected a correlation of 0 or more and"):
+        CopyMonitor(None, level=wrong)
 
 
 def test_the_training_has_it_after_the_validation_and_saves_its_state():

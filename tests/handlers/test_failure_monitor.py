@@ -157,3 +157,11 @@ def test_only_the_first_process_speaks(script, warned):
 def test_a_threshold_that_is_not_positive_is_refused(wrong):
     with pytest.raises(ValueError, match=r"the monitor's thresholds .* must be positive"):
         FailureMonitor(None, **{wrong: 0.0})
+
+
+def test_any_discriminator_is_watched_but_no_loss_of_lesions_alone(script):
+    low = dict.fromkeys(["loss_disc_pair", "loss_disc_des_lesion", "loss_disc_crops", "loss_adversarial_pair"], 0.01)
+    played = script(lambda _: low)
+    monitor = FailureMonitor(played.evaluator)
+    played.run([monitor], epochs=1)
+    assert monitor.warned == {"discriminator_collapse_disc_pair": 1}

@@ -9,20 +9,27 @@ import pytest
 import torch
 from ignite.engine import Events
 from monai.bundle import ConfigParser
-from monai.handlers import LrScheduleHandler
 from toys import make_batch, make_networks, make_optimizers
 
 from bundle.engines import CycleGanTrainer, ImagePool
 from bundle.handlers import TrainingState
 from bundle.losses import CycleGanLoss
 
-OVERLAY = Path(__file__).parents[2] / "configs/ablation/pool_decay.json"
+OVERLAY = json.loads((Path(__file__).parents[2] / "configs/ablation/pool_decay.json").read_text(encoding="utf-8"))
+PART = "train#handlers#1#parts#"
+
+
+def built(max_epochs: int, *names: str):
+    """Entries of the overlay, built as the config builds them."""
+    known = {key: value for key, value in OVERLAY.items() if key.startswith("learning_rate")}
+    parts = {key.removeprefix(PART): value for key, value in OVERLAY.items() if key.startswith(PART)}
+    content = {**known, "max_epochs": max_epochs, "parts": parts, "handlers": OVERLAY["+train#handlers"]}
+    parser = ConfigParser(content)
+    return [parser.get_parsed_content(name) for name in names]
 
 
 def factor(max_epochs: int):
-    overlay = json.loads(OVERLAY.read_text(encoding="utf-8"))
-    config = {"max_epochs": max_epochs, "learning_rate_factor": overlay["learning_rate_factor"]}
-    return ConfigParser(config).get_parsed_content("learning_rate_factor")
+    return built(max_epochs, "learning_rate_factor")[0]
 
 
 def test_it_stands_over_the_first_half_and_falls_to_0_over_the_second():
@@ -38,10 +45,8 @@ def run(folder, epochs, resume=False):
     """Of a training planned for four epochs."""
     networks = make_networks()
     optimizers = make_optimizers(networks)
-    schedules = {
-        name: torch.optim.lr_scheduler.LambdaLR(optimizer, factor(4)) for name, optimizer in optimizers.items()
-    }
-    state, rates = TrainingState(folder, parts=schedules, resume=resume), []
+    parts, handlers = built(4, "parts", "handlers")
+    state, rates = TrainingState(folder, parts=parts, resume=resume), []
     trainer = CycleGanTrainer(
         "cpu",
         epochs,
@@ -49,9 +54,9 @@ def run(folder, epochs, resume=False):
         **networks,
         **optimizers,
         objective=CycleGanLoss(),
-        pool_des=ImagePool(2, seed=1),
-        pool_le=ImagePool(2, seed=2),
-        train_handlers=[state, *(LrScheduleHandler(schedule, print_lr=False) for schedule in schedules.values())],
+        pool_des=ImagePool(OVERLAY["pool_size"], seed=1),
+        pool_le=ImagePool(OVERLAY["pool_size"], seed=2),
+        train_handlers=[state, *handlers],
     )
     trainer.add_event_handler(
         Events.EPOCH_STARTED,
@@ -59,7 +64,7 @@ def run(folder, epochs, resume=False):
     )
     trainer.run()
     saved = torch.load(folder / "checkpoint.pt", weights_only=True)
-    assert list(saved["parts"]) == list(schedules)
+    assert list(saved["parts"]) == list(parts) == ["learning_rate_schedule"]
     return rates, [value for network in saved["networks"].values() for value in network.values()]
 
 

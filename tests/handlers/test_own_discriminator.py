@@ -266,3 +266,25 @@ def test_wrong_arguments_are_named():
         ValueError, match="view of disc_pair is 'alone', expected beside_le, lesion_crops or a function"
     ):
         own(view="alone")
+
+
+@pytest.mark.parametrize("moments", [True, False])
+def test_a_training_that_starts_from_another_takes_it_over_at_its_own_learning_rate(moments, tmp_path, caplog):
+    def run(folder, *handlers, rate=1e-3, **start):
+        for handler in handlers:
+            handler.optimizer.param_groups[0]["lr"] = rate
+        state = TrainingState(tmp_path / folder, parts={each.name: each for each in handlers}, **start)
+        make_trainer([make_batch(pairs=2)], handlers=[state, *handlers]).run()
+        return torch.load(tmp_path / folder / "checkpoint.pt", weights_only=True)["parts"]
+
+    first = run("first", own())["disc_pair"]
+    pair, crop = own(), crops()
+    torch.nn.init.ones_(next(pair.discriminator.parameters()))
+    start = {"init_checkpoint": tmp_path / "first/checkpoint.pt", "init_optimizers": moments}
+    with caplog.at_level("INFO"):
+        second = run("second", pair, crop, rate=0.0, **start)["disc_pair"]
+    assert all_equal(first["discriminator"].values(), second["discriminator"].values())  # nothing moves at a rate of 0
+    steps = [int(part["optimizer"]["state"][0]["step"]) for part in (first, second)]
+    assert steps == [1, 2 if moments else 1]
+    assert "disc_pair is taken over too" in caplog.messages
+    assert any(message.startswith("disc_crops starts anew") for message in caplog.messages)

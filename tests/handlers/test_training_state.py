@@ -107,7 +107,8 @@ def test_a_checkpoint_holds_everything_and_loads_as_weights_only(tmp_path):
     run = Run(tmp_path, epochs=2, pool_size=3).go()
     state = read(tmp_path)
     engine_parts = ["networks", "optimizers", "scalers", "pools"]
-    assert list(state) == ["format", "epoch", "iteration", "data_hash", "datalist_hash", *engine_parts, "parts"]
+    of_data = ["data_hash", "datalist_hash", "datalist", "init"]
+    assert list(state) == ["format", "epoch", "iteration", *of_data, *engine_parts, "parts"]
     assert (state["format"], state["epoch"], state["iteration"], state["data_hash"]) == (1, 2, 4, "data" * 16)
     assert list(state["networks"]) == NAMES
     for name in NAMES:
@@ -272,6 +273,14 @@ def test_a_part_that_the_checkpoint_lacks_is_named(tmp_path):
         Run(tmp_path, epochs=2, resume=True).go()
 
 
+def test_a_part_that_the_config_lacks_is_named(tmp_path):
+    run = Run(tmp_path, epochs=1)
+    run.state.parts["pair_discriminator"] = run.monitor
+    run.go()
+    with pytest.raises(ValueError, match="holds the state of pair_discriminator, which this config does not build"):
+        Run(tmp_path, epochs=2, resume=True).go()
+
+
 def test_a_run_without_gradient_scaling_can_go_on_with_it(tmp_path):
     Run(tmp_path, epochs=1).go()
     assert read(tmp_path)["scalers"] == {"generators": {}, "discriminators": {}}
@@ -368,11 +377,34 @@ def test_a_resume_on_cuda_has_its_images_there_and_adams_counts_on_the_cpu(tmp_p
 def test_stage_2_refuses_another_split_of_the_list_of_stage_1(tmp_path):
     Run(tmp_path / "first", epochs=1, data_hash="fold 0", datalist_hash="list").go()
     path = tmp_path / "first" / "checkpoint.pt"
-    assert checkpoint_data(path) == {"datalist_hash": "list", "data_hash": "fold 0"}
+    told = checkpoint_data(path)
+    assert (told.pop("epochs"), told.pop("steps")) == (1, read(tmp_path / "first")["iteration"])
+    assert told == {"datalist_hash": "list", "data_hash": "fold 0"}
     assert checkpoint_data(None) is None
     with pytest.raises(ValueError, match=r"trained on another split of this datalist.*Take the folds and --fold"):
         Run(tmp_path / "second", 1, init_checkpoint=path, data_hash="fold 2", datalist_hash="list").go()
     Run(tmp_path / "second", 1, init_checkpoint=path, data_hash="fold 0", datalist_hash="list").go()
+
+
+def test_what_stage_1_started_from_is_known_to_stage_3(tmp_path):
+    def go(folder, data_hash, datalist, init=None, **kwargs):
+        settings = {"datalist_hash": f"of {datalist}", "datalist": datalist, "init_checkpoint": init} | kwargs
+        Run(tmp_path / folder, 1, data_hash=data_hash, **settings).go()
+        return tmp_path / folder / "checkpoint.pt"
+
+    first = go("first", "fold 0", "list")
+    second = go("second", "other fold 0", "other", first)
+    steps = read(tmp_path / "first")["iteration"]
+    one = {"datalist": "list", "datalist_hash": "of list", "data_hash": "fold 0", "epochs": 1, "steps": steps}
+    two = {"datalist": "other", "datalist_hash": "of other", "data_hash": "other fold 0", "epochs": 1, "steps": steps}
+    assert checkpoint_data(second) == two | {"init": one}
+    with pytest.raises(ValueError, match="trained on another split of this datalist"):
+        go("third", "fold 2", "list", second)
+    third = go("third", "fold 0", "list", second)
+    told = checkpoint_data(third)["init"]
+    assert told == two | {"init": one}
+    Run(tmp_path / "third", 2, data_hash="fold 0", datalist_hash="of list", resume=True).go()
+    assert checkpoint_data(third)["init"] == told
 
 
 @pytest.mark.usefixtures("float64")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import runpy
 import sys
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -14,8 +15,8 @@ from PIL import Image
 
 import bundle.integrations.export.forms as forms
 from bundle.integrations.export import take_sample
-from bundle.networks import ResnetGenerator
-from bundle.networks.weights import save_weights
+from bundle.networks import ResnetGenerator, generator_of_card
+from bundle.networks.weights import load_weights, save_weights
 from bundle.phantom import write_study
 from scripts import export
 from scripts.command_line import call
@@ -102,6 +103,25 @@ class TestEveryCommand:
     def test_is_told_of_by_the_document(self, command):
         document = (ROOT / "docs/how-to/export.md").read_text(encoding="utf-8")
         assert f"python -m scripts.export {command} " in document
+
+
+def test_a_baseline_of_another_network(study, here):
+    layers = {"name": "unet", "in_channels": 1, "width": 2, "num_downsamples": 4}
+    card = CARD | {"network": layers, "method": "unet_l1", "gamma": None, "lambda_cycle": None}
+    save_weights("models/model.pt", generator_of_card(layers), card)
+    run(f"torchscript --output model.ts --images {study}")
+    extra = {"metadata.json": ""}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch calls its TorchScript deprecated
+        network = torch.jit.load("model.ts", _extra_files=extra)
+    image = torch.rand(1, 1, 32, 48)
+    with torch.inference_mode():
+        expected = load_weights("models/model.pt", generator_of_card(layers)).eval()(image)
+        torch.testing.assert_close(network(image), expected)
+    told = json.loads(extra["metadata.json"])
+    assert told["name"] == "Virtual contrast-enhanced mammography (unet_l1)"
+    assert told["description"].startswith("A U-Net, trained on aligned pairs of LE and DES (method")
+    assert told["input"]["sides"].startswith("multiples of 16;")
 
 
 def test_a_card_of_another_network(here):

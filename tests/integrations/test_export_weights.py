@@ -148,6 +148,22 @@ class TestCard:
         assert card["training"]["seconds_since"] == "the resume"
         assert "command" not in card
 
+    def test_what_a_start_from_other_weights_took_is_not_in_the_steps(self, run, tmp_path):
+        init = {"datalist": "CESM phantom", "datalist_hash": "a", "data_hash": "b", "epochs": 20, "steps": 400}
+        edit(run / "models/model.json", init=init)
+        card = write_weights(run, tmp_path / "b.pt", LICENCE, ATTRIBUTION)
+        assert card["init"] == init
+        assert card["training"]["steps"] == 20
+        assert card["training"]["stage"] == "the last one alone; init says what is known of those before"
+
+    def test_another_method_has_not_the_papers_name(self, run, tmp_path):
+        edit(run / "models/model.json", name="Seg-CycleGAN LE to virtual DES", method="resnet_l1+averaged")
+        card = write_weights(run, tmp_path / "b.pt", LICENCE, ATTRIBUTION)
+        assert card["name"] == "resnet_l1+averaged, LE to virtual DES"
+        edit(run / "models/model.json", method=None)
+        card = write_weights(run, tmp_path / "b.pt", LICENCE, ATTRIBUTION, overwrite=True)
+        assert card["name"] == "Seg-CycleGAN LE to virtual DES"
+
 
 class TestRefused:
     def test_what_is_there_already_what_is_too_large_and_empty_words(self, run):
@@ -176,6 +192,9 @@ class TestRefused:
         edit(run / "models/model.json", fold=FOLD, init={"datalist_hash": card["datalist_hash"], "data_hash": "0"})
         (said,) = refused(run)
         assert "women of the test part may stand in it" in said
+        edit(run / "models/model.json", init={"datalist_hash": "other", "init": {**card, "data_hash": "0"}})
+        (said,) = refused(run)
+        assert "women of the test part may stand in it" in said  # of the stage before that
 
     def test_another_model_part_and_fold(self, run):
         card = read_card(run / "models/model.pt")

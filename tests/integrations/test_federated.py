@@ -18,7 +18,8 @@ from monai.fl.utils.exchange_object import ExchangeObject
 from toys import make_batch, make_networks, make_optimizers
 
 from bundle.data import write_folds
-from bundle.integrations.federated import FederatedEvaluator, FederatedTrainer, average_weights
+from bundle.experiments.command_line import CommandLine
+from bundle.integrations.federated import FederatedEvaluator, FederatedTrainer, average_weights, check_exchange
 from bundle.integrations.federated.card import federated_card
 from bundle.integrations.federated.federation import federate
 from bundle.losses import CycleGanLoss
@@ -134,6 +135,8 @@ class TestCard:
             federated_card({"a": CARD, "b": CARD | {"gamma": 0, "image_size": 64}}, {"a": 1, "b": 1})
         assert "image_size is 64 at b, but 32 at a" in str(caught.value)
         assert "gamma is 0 at b, but 35 at a" in str(caught.value)
+        with pytest.raises(ValueError, match=r"method is 'paired' at b, but None at a"):
+            federated_card({"a": CARD, "b": CARD | {"method": "paired"}}, {"a": 1, "b": 1})
 
 
 @pytest.fixture(scope="module")
@@ -270,6 +273,33 @@ class TestFederation:
         assert "north:   1. batch_size is 0" in str(caught.value)
         assert "nowhere: " in str(caught.value)
         assert not (tmp_path / "out").exists()
+
+    @pytest.mark.parametrize(
+        ("overlays", "said"),
+        [
+            (["baselines/resnet_l1"], ["method resnet_l1 trains one generator"]),
+            (["baselines/pix2pix"], ["method pix2pix trains one generator", "method pix2pix has pair_discriminator,"]),
+            (["ablation/averaged"], ["method averaged has averaged_generator, which each site would keep to itself"]),
+            (["ablation/gamma_by_dual"], ["method gamma_by_dual has adaptive_gamma,"]),
+            (["ablation/lesion_discriminator_crops"], ["method lesion_discriminator_crops has lesion_crops,"]),
+        ],
+    )
+    def test_what_would_not_be_exchanged_is_refused(self, overlays, said, sites, tmp_path):
+        overlays = [str(ROOT / f"configs/{name}.json") for name in overlays]
+        with pytest.raises(ValueError, match="the federation cannot start") as caught:
+            command(*map(str, sites.values()), output=str(tmp_path / "out"), config_file=[TINY, *overlays])
+        lines = str(caught.value).splitlines()[1:]
+        assert [line[: len(text)] for line, text in zip(lines, said, strict=True)] == said
+        assert not (tmp_path / "out").exists()
+        files = [str(ROOT / "configs/train.json"), *overlays, str(ROOT / "configs/federated.json")]
+        with pytest.raises(SystemExit, match=r"the federation cannot start, \d problem\(s\):\n  1\. method"):
+            check_exchange(CommandLine(files))
+
+    def test_what_all_sites_share_may_be_another_method(self):
+        check_exchange(None)
+        for name in ("paired", "structural", "gamma_by_area", "lesion_discriminator_weight"):
+            overlays = (f"configs/{each}.json" for each in ("train", f"ablation/{name}", "federated"))
+            check_exchange(CommandLine([str(ROOT / path) for path in overlays]))
 
     def test_overrides_are_checked(self, sites, tmp_path):
         wrong = {"gama": 3, "network_def#widht": 4, "fold": "one", "ckpt_dir": "x", "dataset_dir": "y", "max_epochs": 2}

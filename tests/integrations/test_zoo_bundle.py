@@ -21,7 +21,8 @@ from bundle.integrations.zoo.code import LEFT_OUT
 from bundle.integrations.zoo.documents import PLACEHOLDER, document
 from bundle.integrations.zoo.metadata import metadata_of, metadata_problems, scores
 from bundle.integrations.zoo.wording import VERBS, Wording, requirement_names
-from bundle.networks import ResnetGenerator
+from bundle.networks import ResnetGenerator, generator_of_card
+from bundle.networks.weights import save_weights
 
 NAME = "breast_cesm_virtual_contrast"
 TEXTS = (".py", ".json", ".md", ".txt", ".yml", ".conf", ".j2", ".js", ".css")
@@ -298,6 +299,57 @@ class TestProvenance:
         assert "it is the plain CycleGAN" in readme
         assert "The model's card names no errors." in readme
         assert json.loads((place / "configs/metadata.json").read_text(encoding="utf-8"))["eval_metrics"] == {}
+
+    @pytest.mark.parametrize(
+        ("card", "said"),
+        [
+            ({"method": "resnet_l1+averaged", "lambda_cycle": None}, "trained on aligned pairs of LE and DES (method"),
+            ({"method": "gamma_by_area", "lambda_cycle": 10}, "trained as a generator of a CycleGAN (method"),
+        ],
+    )
+    def test_of_another_method(self, tmp_path, card, said):
+        """The texts claim nothing of the paper's objective."""
+        place = self.export(tmp_path, gamma=None, **card)
+        metadata = content(place, "metadata.json")
+        assert metadata["name"] == f"Virtual contrast-enhanced mammography ({card['method']})"
+        assert metadata["description"].startswith(f"A residual network, {said}")
+        assert metadata["description"].endswith("Research software: its output is synthetic and not for diagnosis.")
+        readme = (place / "docs/README.md").read_text(encoding="utf-8")
+        of_model = readme[: readme.index("## **Performance")]
+        assert of_model.startswith(f"# {metadata['name']}\n")
+        assert f'by the method "{card["method"]}"' in of_model
+        assert "Seg-CycleGAN" not in of_model.replace(metadata["authors"], "")
+        cycle = bool(card["lambda_cycle"])
+        assert ("Translation, CycleGAN," in of_model) == ("as a generator of a CycleGAN [2]" in of_model) == cycle
+        assert "| gamma |" not in of_model
+        assert "| None |" not in of_model
+
+    def test_of_the_plain_cyclegan(self, tmp_path):
+        metadata = content(self.export(tmp_path, gamma=0), "metadata.json")
+        assert metadata["name"] == "Virtual contrast-enhanced mammography (CycleGAN)"
+        assert "without its lesion-masked losses) that predicts the dual-energy" in metadata["description"]
+
+    def test_of_a_unet(self, tmp_path):
+        unet = {"name": "unet", "in_channels": 1, "width": 2, "num_downsamples": 4}
+        card = CARD | {"network": unet, "method": "unet_l1", "gamma": None, "licence": "CC BY 4.0"}
+        save_weights(tmp_path / "model.pt", generator_of_card(unet), card)
+        place = write_zoo_bundle(tmp_path / "zoo", tmp_path / "model.pt", weights_url="https://zoo.org/model.pt")
+        assert content(place, "metadata.json")["description"].startswith("A U-Net, trained on aligned pairs of LE")
+        readme = (place / "docs/README.md").read_text(encoding="utf-8")
+        assert "\nA U-Net predicts the dual-energy" in readme
+        assert "The model is the LE to DES generator, a U-Net of" in readme
+        assert "is under CC BY 4.0\n" in (place / "docs/data_license.txt").read_text(encoding="utf-8")
+
+    def test_what_it_started_from_and_that_from(self, tmp_path, caplog):
+        init = {"datalist": "CESM phantom", "datalist_hash": "1f", "init": {"datalist_hash": "77aa"}}
+        place = self.export(tmp_path / "two", datalist="CDD-CESM", init=init)
+        text = (place / "docs/data_license.txt").read_text(encoding="utf-8")
+        assert "started from pre-trained networks (datalist CESM phantom, 77aa).\nCESM phantom: Computer-gen" in text
+        assert "State here what they were trained on" in text
+        assert len(caplog.messages) == 1
+        place = self.export(tmp_path / "one", datalist="CDD-CESM", init=init | {"init": None})
+        assert "State here" not in (place / "docs/data_license.txt").read_text(encoding="utf-8")
+        assert len(caplog.messages) == 1
 
     def federated(self, folder, *lists, **site):
         cards = {f"clinic_{number}": CARD | {"datalist": name} | site for number, name in enumerate(lists)}

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 from PIL import Image
 from test_resume import assert_same_end
 from workflows_support import ROOT, TINY
@@ -79,6 +79,45 @@ def test_trains_resumes_evaluates_and_infers(name, study, tmp_path):
     results = pd.read_csv(tmp_path / "out/results.csv")
     assert results["state"].eq("made").all()
     assert np.asarray(Image.open(results["output"][0])).shape == (64, 54)
+
+
+def test_a_phantom_is_made_and_pre_trained_on_and_the_pairs_start_from_it(study, tmp_path):
+    sizes = {"phantom_patients": 20, "phantom_size": 64, "image_size": 32}
+    for baseline, method in (([], ""), (["baselines/resnet_l1.json"], "_resnet_l1")):  # both on the one phantom
+        for stage, overrides in (("pretrain_phantom", sizes), ("finetune", {"dataset_dir": str(study)})):
+            workflow = ConfigWorkflow(
+                config_file=_configs("train.json", *baseline, f"{stage}.json", TINY),
+                logging_file=False,
+                workflow_type="train",
+                run_id="training",
+                bundle_root=str(tmp_path),
+                **overrides,
+            )
+            workflow.initialize()
+            workflow.run()
+            workflow.finalize()
+        first, second = (
+            torch.load(tmp_path / f"models/{stage}{method}/checkpoint.pt", weights_only=True)
+            for stage in ("pretrained", "finetuned")
+        )
+        assert set(first["networks"]) == set(second["networks"])
+        steps = [int(each["optimizers"]["generators"]["state"][0]["step"]) for each in (first, second)]
+        assert steps[1] == steps[0] + 2  # eight pairs in batches of four, on from the moments of stage 1
+        card = json.loads((tmp_path / f"models/finetuned{method}/model.json").read_text())
+        assert card["init"]["data_hash"] == first["data_hash"]
+    assert len(json.loads((tmp_path / "data/phantom_pretraining/datalist.json").read_text())["cases"]) == 80
+    assert not (tmp_path / "data/phantom").exists()
+
+
+def test_a_baseline_under_many_processes_is_wrapped():
+    names = ["train.json", "baselines/resnet_l1.json", "multi_gpu_train.json"]
+    parser = ConfigParser(ConfigParser.load_config_files(_configs(*names)))
+    trainer = parser.get("train#trainer")
+    assert trainer["_target_"] == "bundle.engines.PairedTrainer"
+    assert trainer["batch_weight"] == "$@train#sampler.weight"
+    assert trainer["prepare_batch"]["batches"] == "@train#sampler"
+    wrapped = parser.get(trainer["gen_le_to_des"].removeprefix("@"))
+    assert wrapped["_target_"] == "torch.nn.parallel.DistributedDataParallel"
 
 
 def test_a_baseline_starts_from_what_a_cyclegan_has_learnt(study, tmp_path):

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
-from monai.bundle import ConfigWorkflow
+from monai.bundle import ConfigParser, ConfigWorkflow
 from PIL import Image
 from workflows_support import ROOT, config_files
 
@@ -116,10 +116,42 @@ def test_an_ablation_beyond_the_paper_trains(name, study, tmp_path):
 
 def test_a_stack_of_overlays_trains(study, tmp_path):
     names = ["baselines/resnet_l1.json", "ablation/lesion_weighted.json", "ablation/structural.json"]
-    workflow = _trained(["train.json", *names, "ablation/averaged.json"], study, tmp_path)
+    method = "resnet_l1+lesion_weighted+structural+averaged"
+    workflow = _trained(["train.json", *names, "ablation/averaged.json"], study, tmp_path, method=method)
+    card = json.loads((tmp_path / "models/model.json").read_text())
+    assert (card["method"], card["name"]) == (method, f"{method}, LE to virtual DES")
     output = workflow.trainer.state.output
     assert {key for key in output if key.startswith("loss")} == {"loss", "loss_paired", "loss_structural"}
     assert workflow.trainer.objective.lesion_weight == 10
+
+
+def test_names_come_from_the_method(study, tmp_path):
+    def named(overlay, **overrides):
+        overrides |= {"ckpt_dir": str(tmp_path), "bundle_root": str(tmp_path)}
+        parser = _workflow(["train.json", *overlay], study, tmp_path, **overrides).parser
+        tags = parser.get_parsed_content("train#handlers#9").tags
+        return [parser.get_parsed_content(key) for key in ("train#card#name", "run_name")] + [tags["method"]]
+
+    assert named([]) == ["Seg-CycleGAN LE to virtual DES", "gamma 35, fold 0, seed 0", "null"]
+    assert named(["baselines/resnet_l1.json"]) == [
+        "resnet_l1, LE to virtual DES",
+        "resnet_l1, fold 0, seed 0",
+        "resnet_l1",
+    ]
+
+
+@pytest.mark.parametrize("last", [[], ["pretrain_phantom.json"], ["pretrain.json"], ["finetune.json"]])
+def test_a_method_names_the_folders_of_a_stack(last):
+    stack = ["baselines/resnet_l1.json", "ablation/averaged.json", *last]
+    parser = ConfigParser(ConfigParser.load_config_files([ROOT / "configs" / name for name in ("train.json", *stack)]))
+    parser.update({"method": "resnet_l1+averaged"})
+    stage = {"pretrain_phantom.json": "pretrained_", "pretrain.json": "pretrained_", "finetune.json": "finetuned_"}
+    folder = "".join(stage.get(name, "") for name in last) + "resnet_l1+averaged"
+    places = [parser.get_parsed_content(key) for key in ("ckpt_dir", "output_dir")]
+    assert places == [f"./models/{folder}", f"./eval/{folder}"]
+    if last == ["finetune.json"]:
+        of_stage_1 = "./models/pretrained_resnet_l1+averaged/checkpoint.pt"
+        assert parser.get_parsed_content("init_checkpoint") == of_stage_1
 
 
 def test_the_fast_overlay_takes_the_device_that_is_told(study, tmp_path):
@@ -248,6 +280,18 @@ def test_inference_gives_images_of_the_native_size(study, tmp_path):
     assert image.dtype == np.uint16
     assert image.shape == (64, 54)
     assert image.max() > image.min()
+
+
+@pytest.mark.parametrize(
+    ("method", "said"), [({}, "Seg-CycleGAN"), ({"method": "resnet_l1"}, "resnet_l1"), ({"method": "a" * 70}, "a" * 64)]
+)
+def test_a_dicom_object_names_the_method_that_made_it(method, said, tmp_path):
+    card = {"image_size": 32, "network": {"width": 4, "num_blocks": 1}, "intensity": {"method": "window"}, **method}
+    save_weights(tmp_path / "model.pt", ResnetGenerator(width=4, num_blocks=1), card)
+    files = [ROOT / "configs" / name for name in ("inference.json", "inference_dicom.json")]
+    parser = ConfigParser(ConfigParser.load_config_files(files))
+    parser.update({"ckpt_path": str(tmp_path / "model.pt")})
+    assert parser.get_parsed_content("synthesis").model == said
 
 
 @pytest.mark.parametrize(("kind", "name"), [("train", "train.json"), ("infer", "inference.json")])

@@ -8,6 +8,7 @@ from typing import Any
 
 from ...handlers.run_record import package_versions
 from ...inference.save import NOTICE
+from .objective import said_of
 
 __all__ = ["describe", "preprocessing_in_words", "spatial_shape", "with_spatial_shape"]
 
@@ -21,11 +22,12 @@ def describe(card: Mapping[str, Any], bundle: Mapping[str, Any], **versions: str
         versions: of further packages, those that made the file.
 
     Returns:
-        ``bundle`` with the card's image size in its ``network_data_format``, and ``notice``, ``model_sha256``,
-        ``input`` and ``output`` (shape, value range, preprocessing in words), ``card``, ``versions``.
+        ``bundle`` with the card's image size in its ``network_data_format``, a name and a description that are true of
+        the card's method, and ``notice``, ``model_sha256``, ``input`` and ``output`` (shape, value range, preprocessing
+        in words), ``card``, ``versions``.
     """
     size, multiple = card["image_size"], _multiple(card)
-    content = with_spatial_shape(card, bundle)
+    content = with_spatial_shape(card, bundle) | said_of(card, bundle)
     trained = "at the images' native size" if size == "native" else f"at {size} x {size}"
     return content | {
         "notice": card.get("notice", NOTICE),

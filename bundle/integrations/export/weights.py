@@ -13,6 +13,7 @@ from typing import Any
 import pandas as pd
 
 from ...data.folds import PARTS
+from ...data.provenance import starts
 from ...evaluation.agreement import agreement
 from ...evaluation.checklists.study import read_study
 from ...evaluation.models import comparable, models_of
@@ -28,6 +29,8 @@ __all__ = ["write_weights"]
 MODEL, TRAINING, EVALUATION, METRICS = "models/model.pt", "eval/run.json", "eval/evaluation.json", "eval/metrics.csv"
 PROVENANCE = ("datalist", "datalist_hash", "data_hash", "fold")
 SETTINGS = ("batch_size", "learning_rate", "weight_decay", "max_epochs", "patience", "warmup_epochs", "pool_size")
+LAST_STAGE = "the last one alone; init says what is known of those before"
+PAPERS = "Seg-CycleGAN"
 RESULTS = ("psnr", "ssim", "lesion_l1", "background_l1", "lesion_contrast_error")
 COPIES = tuple(
     f"{region}_le_correlation_{which}" for region in ("lesion", "background") for which in ("virtual", "real")
@@ -61,7 +64,7 @@ def write_weights(
         output: the weights to write, ``.pt``; the card lies beside them, ``.json``.
         licence: of the weights.
         attribution: whom to name for the data.
-        name: of the model; None keeps that of its card.
+        name: of the model; None keeps that of its card, but never the paper's for another method.
         method_note: what a reader must know of the method.
         command: what makes the run again.
         most_mb: the largest file, in 10^6 bytes.
@@ -98,7 +101,7 @@ def write_weights(
         raise ValueError("\n".join(problems))
     written = {
         **card,
-        **({"name": name} if name else {}),
+        "name": name or _name(card),
         **{key: text for key, text in (("method_note", method_note), ("command", command)) if text},
         "licence": licence,
         "data": {
@@ -114,6 +117,12 @@ def write_weights(
     save_bytes(output, (run / MODEL).read_bytes())
     save_bytes(card_path(output), (json.dumps(written, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode())
     return written
+
+
+def _name(card: Mapping[str, Any]) -> str:
+    """That of the card; cards of other methods once had the paper's."""
+    own, method = str(card.get("name", "")), card.get("method")
+    return f"{method}, LE to virtual DES" if method and (not own or own.startswith(PAPERS)) else own
 
 
 def _output_problems(output: Path, overwrite: bool) -> list[str]:
@@ -135,8 +144,8 @@ def _model_problems(model: Path, card: Mapping[str, Any], most_mb: float) -> lis
         problems.append(
             f"{card_path(model)} lacks {', '.join(lacking)}: nobody could tell what the model was trained on."
         )
-    init = card.get("init") or {}
-    if init.get("datalist_hash") == card.get("datalist_hash") and init.get("data_hash") != card.get("data_hash"):
+    same_list = [before for before in starts(card) if before.get("datalist_hash") == card.get("datalist_hash")]
+    if any(before.get("data_hash") != card.get("data_hash") for before in same_list):
         problems.append(
             f"{model} started from a training with another split of its list: women of the test part may stand in it. "
             "Pre-train with the same folds and fold."
@@ -178,7 +187,7 @@ def _women(cases: Sequence[Mapping[str, Any]]) -> int:
 
 
 def _training(record: Mapping[str, Any], card: Mapping[str, Any], pairs: int) -> dict[str, Any]:
-    """What the training took; ``steps`` are those up to the epoch that was kept."""
+    """What the training took; ``steps`` are those up to the epoch that was kept, of the last stage alone."""
     config = record.get("config") or {}
     batch_size = config.get("batch_size")
     iterations = math.ceil(pairs / batch_size) if isinstance(batch_size, int) else None
@@ -191,6 +200,7 @@ def _training(record: Mapping[str, Any], card: Mapping[str, Any], pairs: int) ->
         **{key: config[key] for key in SETTINGS if isinstance(config.get(key), int | float)},
         "seconds": record.get("wall_time_seconds"),
         **({"seconds_since": "the resume"} if config.get("resume") else {}),
+        **({"stage": LAST_STAGE} if card.get("init") else {}),
         "machine": record.get("machine"),
     }
 

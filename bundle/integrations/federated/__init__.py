@@ -2,3 +2,4 @@
 
 from .average import average_weights
 from .engines import FederatedEvaluator, FederatedTrainer
+from .exchanged import check_exchange

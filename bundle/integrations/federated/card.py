@@ -9,7 +9,8 @@ from typing import Any
 __all__ = ["federated_card"]
 
 SAME_AT_ALL = (
-    *("image_size", "network", "padding", "intensity", "gamma", "lambda_cycle", "lambda_identity", "lesions"),
+    *("image_size", "network", "padding", "intensity", "lesions"),
+    *("method", "gamma", "lambda_cycle", "lambda_identity"),
 )
 OF_A_SITE = ("datalist", "datalist_hash", "data_hash", "fold", "seed", "precision", "init")
 

@@ -20,10 +20,11 @@ from monai.fl.utils.exchange_object import ExchangeObject
 
 from ...data.whole_files import write_table
 from ...experiments.check_config import override_problems
-from ...experiments.command_line import CommandLine
+from ...experiments.command_line import CommandLine, merged_config
 from ...networks.weights import save_weights
 from .average import average_weights
 from .card import federated_card
+from .exchanged import exchange_problems
 
 __all__ = ["CONFIGS", "federate"]
 
@@ -74,7 +75,7 @@ def federate(
     """
     output_dir = Path(output_dir)
     files = [str(Path(bundle_root, file)) for file in config_files]
-    problems = _problems(sites, output_dir, rounds, local_epochs) + _override_problems(files, overrides)
+    problems = _problems(sites, output_dir, rounds, local_epochs) + _config_problems(files, overrides)
     places = {} if problems else {site: _places(site, folder, output_dir) for site, folder in sites.items()}
     for site, place in places.items():
         problems += [f"{site}: {line}" for line in _site_problems(files, {**(overrides or {}), **place})]
@@ -137,14 +138,16 @@ def _problems(sites: Mapping[str, Any], output_dir: Path, rounds: int, local_epo
     return problems
 
 
-def _override_problems(files: list[str], overrides: Mapping[str, Any] | None) -> list[str]:
-    """Overrides that the configs do not have, or that the federation sets."""
+def _config_problems(files: list[str], overrides: Mapping[str, Any] | None) -> list[str]:
+    """Overrides that the configs do not have or that the federation sets, and methods that sites cannot share."""
     if overrides is not None and not isinstance(overrides, Mapping):
         return [f"overrides is {overrides!r}, expected a dictionary such as {{'gamma': 100}}."]
     given = {str(name): "$None" if value is None else value for name, value in (overrides or {}).items()}
     problems = [f"overrides: {name} cannot be set: {reason}." for name, reason in SET_HERE.items() if name in given]
     line = CommandLine(files, {name.replace("#", "::"): value for name, value in given.items() if name not in SET_HERE})
-    return problems + [f"overrides: {AS_OPTION.sub('', problem)}" for problem in override_problems(line)]
+    problems += [f"overrides: {AS_OPTION.sub('', problem)}" for problem in override_problems(line)]
+    config = None if problems else merged_config(line)
+    return problems if config is None else exchange_problems(config)
 
 
 def _places(site: str, folder: str | os.PathLike, output_dir: Path) -> dict[str, str]:

@@ -57,7 +57,7 @@ class VirtualDesApp(MONAILabelApp):
             app_dir,
             self.studies,
             dict(conf),
-            name="Seg-CycleGAN: virtual DES of CESM",
+            name="Virtual DES of CESM",
             description="Synthetic images of research software: no acquisition, not for diagnosis",
             version=self.translator.synthesis.version,
         )

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from ..export.metadata import with_spatial_shape
+from ..export.objective import said_of
 from .provenance import source_of
 
 __all__ = ["metadata_of", "metadata_problems", "scores"]
@@ -44,6 +45,7 @@ def metadata_of(root: Path, card: Mapping[str, Any], dependencies: Sequence[str]
     versions = {name: version(name).partition("+")[0] for name in dependencies}
     content |= {key: versions.pop(name) for name, key in BASE.items()}
     content["required_packages_version"] = versions
+    content |= said_of(card, content)
     source = source_of(card)
     content["data_source"] = f"Trained on {source.name}. {source.about}"
     content["eval_metrics"] = scores(card)

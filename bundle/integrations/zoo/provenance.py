@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from ...data.provenance import starts
+
 __all__ = ["Source", "open_questions", "pretraining", "sites", "source_of"]
 
 
@@ -85,10 +87,19 @@ def _united(data_sets: tuple[Source, ...], number: int) -> Source:
     return Federation(name, about, licence if all(each.licence for each in data_sets) else "", data_sets)
 
 
-def pretraining(card: Mapping[str, Any]) -> list[str]:
-    """Hashes of the datalists of the pre-trained networks that the model, or a site, started from."""
-    found = [each["init"] for each in (card, *sites(card)) if each.get("init")]
-    return list(dict.fromkeys(str(init.get("datalist_hash") or "unknown") for init in found))
+def pretraining(card: Mapping[str, Any]) -> list[Source]:
+    """The data of what a training started from, and that from, the sites of a federated one included.
+
+    A list that the card does not name, or that is a study of a site's own, goes by its hash.
+    """
+    found = [_list_of(init, named=True) for init in starts(card)]
+    found += [_list_of(init, named=False) for site in sites(card) for init in starts(site)]
+    return [KNOWN.get(name, Source(name, "")) for name in dict.fromkeys(found)]
+
+
+def _list_of(init: Mapping[str, Any], named: bool) -> str:
+    name = str(init.get("datalist") or "")
+    return name if name and (named or name in KNOWN) else str(init.get("datalist_hash") or "unknown")
 
 
 def open_questions(card: Mapping[str, Any]) -> list[str]:
@@ -96,6 +107,6 @@ def open_questions(card: Mapping[str, Any]) -> list[str]:
     source, questions = source_of(card), []
     if not source.licence:
         questions.append(f"the licence of the data that the model was trained on ({source.name})")
-    if pretraining(card):
+    if not all(before.licence for before in pretraining(card)):
         questions.append("the data, and its licence, of the pre-training that the model started from")
     return questions

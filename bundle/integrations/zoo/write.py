@@ -15,6 +15,7 @@ from ...data.whole_files import beside
 from ...networks.weights import card_path, card_problems, load_weights, read_card
 from ..export.manifest import foreign_files, listed, write_manifest
 from ..export.metadata import preprocessing_in_words, spatial_shape
+from ..export.objective import has_cycle, network_in_words
 from .code import copy_code, copy_configs, formatted, write_json
 from .documents import PLACEHOLDER, document
 from .metadata import metadata_of, metadata_problems, scores
@@ -163,8 +164,10 @@ def _fill(
         shutil.copyfile(path, (folder / "models/model").with_suffix(path.suffix))
     values = {
         "card": card,
+        "has_cycle": has_cycle(card),
         "metadata": metadata,
         "name": name,
+        "network": network_in_words(card),
         "parameters": parameters,
         "preprocessing": preprocessing_in_words(card),
         "pretraining": pretraining(card),
