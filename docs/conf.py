@@ -21,8 +21,8 @@ release = version = re.search(r'__version__ = "(.+)"', (ROOT / "bundle/__init__.
 
 extensions = ["myst_nb", "sphinx_copybutton"]
 root_doc = "docs/index"
-include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "docs/**"]
-exclude_patterns = [".*", "*.egg-info", "build", "dist", "data", "eval", "models", "runs", "bundle", "scripts", "tests"]
+include_patterns = ["README.md", "CHANGELOG.md", "CONTRIBUTING.md", "models/README.md", "docs/**"]
+exclude_patterns = [".*", "*.egg-info", "build", "dist", "data", "eval", "runs", "bundle", "scripts", "tests"]
 exclude_patterns += ["**/.ipynb_checkpoints", "docs/notebooks/phantom_study"]
 
 myst_enable_extensions = ["dollarmath", "colon_fence", "deflist"]
