@@ -29,6 +29,7 @@ def _train(study, folder, name, **overrides):
     return {file: sha256((folder / name / file).read_bytes()).hexdigest() for file in FILES}
 
 
+@pytest.mark.forks
 def test_disk_cold_and_warm_equal_memory(study, tmp_path, monkeypatch):
     in_memory = _train(study, tmp_path, "memory")
     disk = {"cache": "disk", "cache_dir": str(tmp_path / "cache")}
